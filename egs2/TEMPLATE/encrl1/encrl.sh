@@ -1,0 +1,409 @@
+#!/usr/bin/env bash
+# One large CTC model (teacher) -> several small ones (students): EncRL, CTC finetuning, decoding, scoring.
+# Runs in a recipe directory. Every stage but EncRL itself is ESPnet's own asr.sh, called once per model.
+set -euo pipefail
+
+log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (encrl.sh) $*"; }
+die() { echo "error: $*" >&2; exit 2; }
+min() { [ "$1" -le "$2" ] && echo "$1" || echo "$2"; }
+max() { [ "$1" -ge "$2" ] && echo "$1" || echo "$2"; }
+
+# General configuration
+stage=1              # Processes starts from the specified stage.
+stop_stage=10000     # Processes is stopped at the specified stage.
+ngpu=1               # The number of gpus ("0" uses cpu, otherwise use gpu).
+num_nodes=1          # The number of nodes.
+nj=32                # The number of parallel jobs; also the CPU threads of a training with --ngpu 0 (at most all cores).
+inference_nj=        # The number of parallel jobs in decoding (default: --nj).
+dumpdir=dump         # Directory to dump features.
+expdir=exp           # Directory to save experiments.
+python=python3       # Specify python to execute espnet commands.
+verbose=false        # Show the output of asr.sh instead of writing it to <expdir>/log.
+
+# Models
+conf_dir=conf        # Directory of the configurations below.
+teacher=             # Large model: experiment directory, checkpoint, packed zip or model-zoo tag. Empty: train one.
+teacher_config=      # Config of the teacher trained here (default: <conf_dir>/teacher.yaml).
+teacher_args=        # Arguments for its training, e.g., "--max_epoch 10". They overwrite the config.
+students="e6 e4 e2"  # Names of the students; <conf_dir>/<name>.yaml describes each.
+student_source=encrl # How students start, one or more of: encrl (step 1 of the paper), scratch (random),
+                     # teacher (layers of the teacher, no EncRL).
+layer_selection=last # Layers taken from the teacher with --student_source teacher: last, first or even.
+
+# Training of the students
+encrl_config=        # Config of EncRL (default: <conf_dir>/encrl.yaml).
+encrl_args=          # Arguments for EncRL, e.g., "--max_epoch 10". They overwrite the config.
+encrl_checkpoint=    # File of the EncRL experiment that students start from (default: the best of each student).
+finetune_config=     # Config of CTC finetuning (default: <conf_dir>/finetune.yaml).
+finetune_args=       # Arguments for finetuning, e.g., "--max_epoch 3". They overwrite the config.
+scratch_config=      # Config of training from scratch (default: <conf_dir>/scratch.yaml).
+scratch_args=        # Arguments for training from scratch.
+
+# Data, tokens and features (see asr.sh)
+train_set=           # Name of training set.
+valid_set=           # Name of validation set used for monitoring/tuning network training.
+test_sets=           # Names of test sets.
+lang=noinfo          # The language type of corpus.
+token_type=bpe       # Tokenization type (char or bpe).
+nbpe=30              # The number of BPE vocabulary.
+bpemode=unigram      # Mode of BPE (unigram or bpe).
+feats_type=raw       # Feature type; EncRL takes raw audio.
+feats_normalize=global_mvn # Normalizaton layer type.
+audio_format=flac    # Audio format: wav, flac, wav.ark, flac.ark.
+fs=16k               # Sampling rate.
+speed_perturb_factors= # perturbation factors, e.g. "0.9 1.0 1.1" (separated by space).
+nlsyms_txt=none      # Non-linguistic symbol list if existing.
+cleaner=none         # Text cleaner.
+g2p=none             # g2p method.
+
+# Decoding, packing and upload
+inference_config=    # Config for decoding (default: <conf_dir>/decode.yaml).
+inference_args=      # Arguments for decoding. They overwrite the config.
+inference_tag=       # Suffix to the result dir for decoding.
+inference_asr_model=valid.cer_ctc.ave.pth # Model file that is decoded and packed.
+hf_repo=             # Stage 15 uploads student NAME to <hf_repo>_NAME.
+
+help_message="Usage: $0 [options]
+
+Stages (asr.sh's numbers):
+    1-5    data preparation, speed perturbation, formatting, filtering, token list
+    6-9    language model and n-gram; skipped unless --use_lm / --use_ngram true
+    10     statistics, once for teacher and students
+    11     training: teacher (unless --teacher names one), EncRL of all students, CTC finetuning of each
+    12-13  decoding and scoring of every model; comparison table in RESULTS.md
+    14-15  packing and upload of every student (--skip_packing false, --skip_upload_hf false --hf_repo user/name)
+
+Options:
+$(sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed '$d' \
+    | sed -E 's/^([a-z_]+)=("[^"]*"|[^ ]*) *# (.*)/    --\1|\3 (default=\2)/; s/^ +# /|/; s/^# (.*)/\n  \1/' \
+    | awk -F'|' 'NF == 2 { printf "%-24s %s\n", $1, $2; next } { print }')
+
+Every other option of asr.sh is passed on to it:
+"
+asr_options() { # names of the options of asr.sh, one a line
+    sed -n '/^# General configuration/,/^help_message/p' asr.sh | sed -nE 's/^([a-z_0-9]+)=.*/\1/p'
+}
+own_options() {
+    sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed -nE 's/^([a-z_0-9]+)=.*/\1/p'
+}
+# Set per model by this script.
+managed="asr_task asr_tag asr_exp asr_config asr_args asr_stats_dir pretrained_model ignore_init_mismatch use_lightning \
+download_model lm_args num_splits_asr num_ref num_inf use_k2 use_streaming use_maskctc"
+
+for arg in "$@"; do
+    case "${arg}" in --help | -h)
+        echo "${help_message}$(asr_options | grep -vxF -e "$(own_options)" -e "$(tr ' ' '\n' <<< "${managed}")" \
+            | sed 's/^/--/' | paste -sd' ' | fold -s -w 110 | sed 's/^/    /')"
+        exit 0 ;;
+    esac
+done
+asr_opts=() # passed to every call of asr.sh
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --*=*) die "options are of the form --name value, got '$1'" ;;
+        --*) name=$(sed 's/^--//; s/-/_/g' <<< "$1") ;;
+        *) die "unexpected argument '$1': options are of the form --name value" ;;
+    esac
+    [ $# -ge 2 ] || die "option $1 needs a value"
+    if grep -qxF -- "${name}" <<< "$(own_options)"; then
+        printf -v "${name}" '%s' "$2"
+    elif grep -qwF -- "${name}" <<< "${managed}"; then
+        die "--${name} is set by encrl.sh for each model; see --help for what to use instead"
+    elif grep -qxF -- "${name}" <<< "$(asr_options)"; then
+        asr_opts+=("--${name}" "$2")
+    else
+        near=$( (own_options; asr_options) | python3 -c "import sys, difflib
+print(*difflib.get_close_matches(sys.argv[1], sys.stdin.read().split(), n=1))" "${name}")
+        die "unknown option --${name}${near:+; did you mean --${near}?} (see --help)"
+    fi
+    shift 2
+done
+
+. ./path.sh
+# shellcheck source=/dev/null
+. ./cmd.sh
+: "${cuda_cmd:?cmd.sh must set cuda_cmd}"
+
+for name in stage stop_stage ngpu nj num_nodes; do
+    [[ ${!name} =~ ^[0-9]+$ ]] || die "--${name} takes a number, not '${!name}'"
+done
+for name in train_set valid_set test_sets students; do
+    [ -n "${!name}" ] || die "--${name} is empty"
+done
+for source in ${student_source}; do
+    [[ " encrl scratch teacher " == *" ${source} "* ]] || die "--student_source: '${source}' is not encrl, scratch or teacher"
+done
+[ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"
+: "${teacher_config:=${conf_dir}/teacher.yaml}" "${encrl_config:=${conf_dir}/encrl.yaml}"
+: "${finetune_config:=${conf_dir}/finetune.yaml}" "${scratch_config:=${conf_dir}/scratch.yaml}"
+: "${inference_config:=${conf_dir}/decode.yaml}" "${inference_nj:=${nj}}"
+
+# Names of experiments, as asr.sh makes them
+clean() { sed -e 's/--/_/g' -e 's/[ |=/]//g' <<< "$1"; }
+suffix="${feats_type}"
+[ "${lang}" = noinfo ] || suffix+="_${lang}"
+suffix+="_${token_type}"
+[ "${token_type}" = bpe ] && suffix+="${nbpe}"
+[ -n "${speed_perturb_factors}" ] && sp=_sp || sp=
+stats_dir="${expdir}/asr_stats_${suffix}${sp}"
+config_tag() { # config file, default name -> "_tag" for any other file
+    local name
+    name=$(basename "$1" .yaml)
+    [ "${name}" = "$2" ] || echo "_${name}"
+}
+teacher_exp="${expdir}/asr_teacher$(config_tag "${teacher_config}" teacher)_${suffix}$(clean "${teacher_args}")${sp}"
+teacher_tag=
+if [ -n "${teacher}" ]; then
+    # shellcheck disable=SC2001
+    teacher_tag="_from_$(sed 's/[^A-Za-z0-9]\+/_/g; s/^_//; s/_$//' <<< "${teacher%/}")"
+    teacher_exp="${expdir}/asr_teacher${teacher_tag}"
+fi
+encrl_tag="encrl$(config_tag "${encrl_config}" encrl)$(clean "${encrl_args}")${teacher_tag}"
+encrl_exp="${expdir}/${encrl_tag}_${students// /_}_${suffix}${sp}"
+student_exp() { # student, source
+    local tag=$2 args=${finetune_args}
+    case "$2" in
+        encrl) tag="${encrl_tag}${encrl_checkpoint:+_${encrl_checkpoint%.pth}}" ;;
+        teacher) [ "${layer_selection}" = last ] || tag+="_${layer_selection}" ;;
+    esac
+    if [ "$2" = scratch ]; then
+        tag+=$(config_tag "${scratch_config}" scratch) args=${scratch_args}
+    else
+        tag+=$(config_tag "${finetune_config}" finetune)
+    fi
+    echo "${expdir}/asr_$1_${tag}_${suffix}$(clean "${args}")${sp}"
+}
+if [ -z "${inference_tag}" ]; then
+    inference_tag="$(basename "${inference_config}" .yaml)$(clean "${inference_args}")_asr_model_${inference_asr_model%.*}"
+fi
+if [ "${token_type}" = bpe ]; then
+    token_dir="bpe_${bpemode}${nbpe}"
+else
+    token_dir="${token_type}"
+fi
+[ "${lang}" = noinfo ] && token_dir="data/token_list/${token_dir}" || token_dir="data/${lang}_token_list/${token_dir}"
+
+# Each step's output goes to a file; the terminal shows the step, its progress and, if it fails, why.
+logdir="${expdir}/log"
+mkdir -p "${logdir}"
+step() { # log name, command...
+    local name=$1 file="${logdir}/$1.log" status=0
+    shift
+    if [ "${verbose}" = true ]; then
+        "$@" || die "${name} failed"
+        return
+    fi
+    "$@" > "${file}" 2>&1 || status=$?
+    if [ "${status}" -ne 0 ]; then
+        tail -n 30 "${file}" >&2
+        grep -h '^error: ' "${file}" >&2 || true
+        die "${name} failed (exit status ${status}); whole log: ${PWD}/${file}"
+    fi
+}
+asr() { # stage, stop stage, options...
+    local first=$1 last=$2
+    shift 2
+    ./asr.sh --use_lm false "${asr_opts[@]}" --stage "${first}" --stop_stage "${last}" \
+        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --nj "${nj}" --inference_nj "${inference_nj}" \
+        --dumpdir "${dumpdir}" --expdir "${expdir}" --python "${python}" \
+        --train_set "${train_set}" --valid_set "${valid_set}" --test_sets "${test_sets}" \
+        --lang "${lang}" --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}" \
+        --feats_type "${feats_type}" --feats_normalize "${feats_normalize}" --audio_format "${audio_format}" \
+        --fs "${fs}" --speed_perturb_factors "${speed_perturb_factors}" --nlsyms_txt "${nlsyms_txt}" \
+        --cleaner "${cleaner}" --g2p "${g2p}" --asr_stats_dir "${stats_dir}" \
+        --inference_config "${inference_config}" --inference_args "${inference_args}" \
+        --inference_tag "${inference_tag}" "$@"
+}
+in_range() { [ "${stage}" -le "$2" ] && [ "${stop_stage}" -ge "$1" ]; } # does the run touch stages $1..$2?
+
+# All models of this run: "name source experiment", teacher first
+models=("teacher teacher ${teacher_exp}")
+for student in ${students}; do
+    for source in ${student_source}; do
+        models+=("${student} ${source} $(student_exp "${student}" "${source}")")
+    done
+done
+needs_encrl=false
+[[ " ${student_source} " == *" encrl "* ]] && needs_encrl=true
+
+# ------------------------------------------------------------------ checks, before any work
+if in_range 1 11; then
+    jobs=()
+    [ -n "${teacher}" ] || jobs+=(--asr_job "${teacher_exp}" "${teacher_config}")
+    student_configs=()
+    for student in ${students}; do
+        [ -f "${conf_dir}/${student}.yaml" ] \
+            || die "--students: ${conf_dir}/${student}.yaml does not exist; each student NAME needs ${conf_dir}/NAME.yaml"
+        student_configs+=("${student}=${conf_dir}/${student}.yaml")
+    done
+    if ${needs_encrl}; then
+        jobs+=(--encrl_job "${encrl_exp}" "${encrl_config}" "${student_configs[@]}")
+    fi
+    for model in "${models[@]:1}"; do
+        read -r name source exp_dir <<< "${model}"
+        [ "${source}" = scratch ] && config=${scratch_config} || config=${finetune_config}
+        jobs+=(--asr_job "${exp_dir}" "${conf_dir}/${name}.yaml" "${config}")
+    done
+    log "Checking configurations"
+    ${python} -m espnet_ext.bin.prepare --vocab_size "${nbpe}" ${teacher:+--teacher "${teacher}"} "${jobs[@]}" \
+        2> "${logdir}/prepare.log" || { grep '^error: ' "${logdir}/prepare.log" >&2 || cat "${logdir}/prepare.log" >&2; exit 2; }
+fi
+
+# ------------------------------------------------------------------ stages 1-9: data and tokens
+if in_range 1 9; then
+    log "Stages $(max 1 "${stage}")-$(min 9 "${stop_stage}"): data, token list (output: ${logdir}/data.log)"
+    step data asr "${stage}" "$(min 9 "${stop_stage}")"
+fi
+
+# ------------------------------------------------------------------ stage 10: statistics
+first_exp=${teacher_exp}
+[ -n "${teacher}" ] && read -r _ _ first_exp <<< "${models[1]}"
+if in_range 10 10; then
+    log "Stage 10: statistics (output: ${logdir}/statistics.log)"
+    step statistics asr 10 10 --asr_config "${first_exp}/recipe.yaml" --asr_exp "${first_exp}"
+fi
+
+# ------------------------------------------------------------------ stage 11: training
+digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
+train() { # name shown, experiment, file it starts from or "", command... ; skips what is finished, resumes what is not
+    local name=$1 exp_dir=$2 start=$3 key threads status=0
+    shift 3
+    key="$(digest "${exp_dir}/recipe.yaml" ${start:+"${start}"})"
+    if [ -f "${exp_dir}/.trained" ]; then
+        if [ "$(cat "${exp_dir}/.trained")" = "${key}" ]; then
+            log "Stage 11: ${name}: already trained (${exp_dir})"
+            return
+        fi
+        rm "${exp_dir}/.trained"
+    fi
+    if [ -n "${start}" ]; then
+        # A training must not go on from another start than it began with.
+        if [ -f "${exp_dir}/checkpoint.pth" ] && [ -f "${exp_dir}/.start" ] \
+            && [ "$(cat "${exp_dir}/.start")" != "$(digest "${start}")" ]; then
+            die "${exp_dir} was started from another model than ${start} is now; delete it to finetune anew"
+        fi
+        digest "${start}" > "${exp_dir}/.start"
+    fi
+    log "Stage 11: ${name} (log: ${exp_dir}/train.log)"
+    [ -f "${exp_dir}/checkpoint.pth" ] && ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}"
+    threads=1
+    [ "${ngpu}" -eq 0 ] && threads=$(min "${nj}" "$(nproc)")
+    ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid $$ &
+    progress_pid=$!
+    OMP_NUM_THREADS=${threads} step "train_$(basename "${exp_dir}")" "$@" || status=$?
+    kill "${progress_pid}" 2> /dev/null || true
+    wait "${progress_pid}" 2> /dev/null || true
+    [ "${status}" -eq 0 ] || exit "${status}"
+    ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}" --check_finite true
+    echo "${key}" > "${exp_dir}/.trained.tmp" && mv "${exp_dir}/.trained.tmp" "${exp_dir}/.trained"
+}
+lineage() { # experiment, model, source, parents
+    echo "{model: $2, source: $3, parents: [$4]}" > "$1/lineage.yaml.tmp"
+    mv "$1/lineage.yaml.tmp" "$1/lineage.yaml"
+}
+train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
+    local data="${dumpdir}/${feats_type}" type=sound normalize=() bpemodel=none
+    [[ "${audio_format}" == *ark* ]] && type=kaldi_ark
+    [ "${feats_normalize}" = global_mvn ] \
+        && normalize=(--normalize global_mvn --normalize_conf "stats_file=${stats_dir}/train/feats_stats.npz")
+    [ "${token_type}" = bpe ] && bpemodel="${token_dir}/bpe.model"
+    # shellcheck disable=SC2086
+    ${python} -m espnet2.bin.launch --cmd "${cuda_cmd} --name ${encrl_exp}/train.log" --log "${encrl_exp}/train.log" \
+        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${encrl_exp}/.dist_init_" \
+        --multiprocessing_distributed true -- \
+        ${python} -m espnet_ext.bin.encrl_train --config "${encrl_exp}/recipe.yaml" --teacher "${teacher_model}" \
+        --students "${student_configs[@]}" --use_preprocessor true --resume true --output_dir "${encrl_exp}" \
+        --bpemodel "${bpemodel}" --token_type "${token_type}" --token_list "${token_dir}/tokens.txt" \
+        --non_linguistic_symbols "${nlsyms_txt}" --cleaner "${cleaner}" --g2p "${g2p}" \
+        --frontend_conf "fs=${fs}" "${normalize[@]}" \
+        --train_data_path_and_name_and_type "${data}/${train_set}${sp}/wav.scp,speech,${type}" \
+        --train_data_path_and_name_and_type "${data}/${train_set}${sp}/text,text,text" \
+        --valid_data_path_and_name_and_type "${data}/${valid_set}/wav.scp,speech,${type}" \
+        --valid_data_path_and_name_and_type "${data}/${valid_set}/text,text,text" \
+        --train_shape_file "${stats_dir}/train/speech_shape" --valid_shape_file "${stats_dir}/valid/speech_shape" \
+        --fold_length 80000 ${encrl_args}
+}
+# The teacher's checkpoint: of the training here, or a copy of what --teacher names.
+teacher_model="${teacher_exp}/${inference_asr_model}"
+[ -n "${teacher}" ] && teacher_model="${teacher_exp}/model.pth"
+if in_range 11 11; then
+    if [ -n "${teacher}" ]; then
+        step "teacher" ${python} -m espnet_ext.bin.link_model --source "${teacher}" --output_dir "${teacher_exp}"
+    else
+        train teacher "${teacher_exp}" "" asr 11 11 --asr_config "${teacher_exp}/recipe.yaml" --asr_args "${teacher_args}" \
+            --asr_exp "${teacher_exp}"
+    fi
+    lineage "${teacher_exp}" teacher teacher ""
+    if ${needs_encrl}; then
+        train "EncRL ${students// /+}" "${encrl_exp}" "${teacher_model}" train_encrl
+    fi
+    for model in "${models[@]:1}"; do
+        read -r name source exp_dir <<< "${model}"
+        start='' parents='' args=${finetune_args}
+        case "${source}" in
+            encrl)
+                start="${encrl_exp}/${name}${encrl_checkpoint:+_${encrl_checkpoint%.pth}}/model.pth" parents=${encrl_exp}
+                if ! [ "${start}" -nt "${encrl_exp}/.trained" ]; then
+                    step "export_${name}" ${python} -m espnet_ext.bin.export_student --encrl_exp "${encrl_exp}" \
+                        --student "${name}" ${encrl_checkpoint:+--checkpoint "${encrl_checkpoint}"} --output_dir "$(dirname "${start}")"
+                fi ;;
+            teacher)
+                start="${exp_dir}/start/model.pth" parents=${teacher_exp}
+                if ! [ "${start}" -nt "${teacher_model}" ]; then
+                    layers=$(${python} -c "import sys, yaml
+print(yaml.safe_load(open(sys.argv[1]))['encoder_conf']['num_blocks'])" "${conf_dir}/${name}.yaml")
+                    step "derive_${name}" ${python} -m espnet_ext.bin.derive_student --source "${teacher_model}" \
+                        --layers "${layer_selection}:${layers}" --ctc_only true --output_dir "${exp_dir}/start"
+                fi ;;
+            scratch) args=${scratch_args} ;;
+        esac
+        lineage "${exp_dir}" "${name}" "${source}" "${parents}"
+        train "${name} ${source}" "${exp_dir}" "${start}" asr 11 11 --asr_config "${exp_dir}/recipe.yaml" \
+            --asr_args "${args}" --asr_exp "${exp_dir}" ${start:+--pretrained_model "${start}"}
+    done
+fi
+
+# ------------------------------------------------------------------ stages 12-13: decoding, scoring, comparison
+scored() { # experiment, model file: are all sets decoded with the present model?
+    local set
+    for set in ${test_sets}; do
+        [ "${set}" = "${valid_set}" ] && set="org/${set}"
+        [ "$1/${inference_tag}/${set}/score_wer/result.txt" -nt "$2" ] || return 1
+    done
+}
+exp_dirs=()
+if in_range 12 13; then
+    for model in "${models[@]}"; do
+        read -r name source exp_dir <<< "${model}"
+        exp_dirs+=("${exp_dir}")
+        file=${inference_asr_model}
+        [ "${exp_dir}/${file}" = "${teacher_model}" ] || [ "${source}" != teacher ] || [ "${name}" != teacher ] || file=model.pth
+        [ -e "${exp_dir}/${file}" ] || die "${exp_dir}/${file} does not exist: run stage 11 first"
+        if scored "${exp_dir}" "${exp_dir}/${file}"; then
+            log "Stages 12-13: ${name} ${source}: already scored (${exp_dir})"
+            continue
+        fi
+        log "Stages $(max 12 "${stage}")-$(min 13 "${stop_stage}"): ${name} ${source}: decoding and scoring"
+        step "decode_$(basename "${exp_dir}")" asr "$(max 12 "${stage}")" "$(min 13 "${stop_stage}")" \
+            --asr_exp "${exp_dir}" --inference_asr_model "${file}"
+    done
+fi
+if in_range 13 13; then
+    ${python} -m espnet_ext.bin.report --exp_dirs "${exp_dirs[@]}" --inference_tag "${inference_tag}" \
+        --inference_asr_model "${inference_asr_model}" --test_sets "${test_sets}" --output RESULTS.md \
+        --plot "${expdir}/wer_vs_params.png"
+fi
+
+# ------------------------------------------------------------------ stages 14-15: packing and upload
+if in_range 14 15; then
+    for model in "${models[@]:1}"; do
+        read -r name source exp_dir <<< "${model}"
+        [ "${source}" = scratch ] && continue
+        step "pack_$(basename "${exp_dir}")" asr "$(max 14 "${stage}")" "$(min 15 "${stop_stage}")" --asr_exp "${exp_dir}" \
+            --inference_asr_model "${inference_asr_model}" ${hf_repo:+--hf_repo "${hf_repo}_${name}"}
+        for zip in "${exp_dir}"/*.zip; do
+            [ -f "${zip}" ] && log "Stage 14: ${zip}"
+        done
+    done
+fi
+log "Finished"

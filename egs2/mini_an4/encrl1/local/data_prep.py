@@ -1,0 +1,1 @@
+../../../../tools/espnet/egs2/mini_an4/asr1/local/data_prep.py

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Spoken digit strings made by espeak-ng; no download. About ten minutes on two CPU cores.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+../../TEMPLATE/encrl1/encrl.sh \
+    --ngpu 0 \
+    --nj 2 \
+    --lang en \
+    --nbpe 28 \
+    --train_set train \
+    --valid_set valid \
+    --test_sets "test" \
+    --student_source "encrl scratch" \
+    "$@"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Mini LibriSpeech (OpenSLR 31). Needs MINI_LIBRISPEECH=<directory that holds LibriSpeech/>, or downloads it.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+../../TEMPLATE/encrl1/encrl.sh \
+    --ngpu 0 \
+    --nj 2 \
+    --lang en \
+    --nbpe 256 \
+    --train_set train_clean_5 \
+    --valid_set valid \
+    --test_sets "dev_clean test_clean" \
+    --student_source "encrl scratch" \
+    "$@"

@@ -1,0 +1,1 @@
+"""PROVISIONAL (overwritten by the real one)."""

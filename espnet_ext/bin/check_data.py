@@ -1,0 +1,50 @@
+"""Checks data directories (wav.scp, text, utt2spk, segments) and their audio; changes nothing."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet_ext.errors import UserError, run_main
+
+
+def sampling_rate(text: str) -> int:
+    """Returns the Hz of `16000` or, as asr.sh writes it, `16k`."""
+    number = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
+    if number < 1:
+        raise ValueError(text)
+    return int(number)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description="Check that every utterance has readable, non-empty audio and a transcript. Problems are listed "
+        "and the exit status is 2; another sampling rate than --fs is only a warning, since asr.sh resamples.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("data_dirs", type=Path, nargs="+", help="e.g. data/train data/test")
+    parser.add_argument("--fs", type=sampling_rate, default=16000, help="sampling rate in Hz, e.g. 16000 or 16k")
+    parser.add_argument("--nj", type=int, default=4, help="files read at the same time")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Runs the command."""
+    from espnet_ext.data.check import check_data_dir, summarise
+
+    args = get_parser().parse_args(cmd)
+    problems = []
+    for data_dir in args.data_dirs:
+        findings = check_data_dir(data_dir, args.fs, max(args.nj, 1))
+        for line in findings.warnings:
+            print(f"warning: {line}", file=sys.stderr)
+        if findings.errors:
+            problems.append(summarise(data_dir, findings))
+        else:
+            print(f"{data_dir}: {findings.num_utts} utterances, {findings.seconds / 3600:.2f} h: ok", flush=True)
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,79 @@
+"""Reading and checking of YAML configurations."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from espnet_ext.errors import UserError, did_you_mean
+
+# What describes a model, as opposed to its training. The names are options of `espnet2.bin.asr_train`.
+MODEL_KEYS = frozenset(
+    name + suffix
+    for name in ("frontend", "specaug", "normalize", "preencoder", "encoder", "postencoder", "decoder", "model")
+    for suffix in ("", "_conf")
+) | {"ctc_conf", "init", "input_size"}
+
+
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads a YAML mapping.
+
+    Raises:
+        UserError: no such file, no YAML, or no mapping.
+    """
+    path = Path(path)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"configuration {path} does not exist") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"configuration {path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"configuration {path} must hold 'key: value' lines, not {type(config).__name__}")
+    return config
+
+
+def check_keys(config: Iterable[str], valid: Iterable[str], where: object) -> None:
+    """Raises a `UserError` with the nearest valid name for the first unknown key."""
+    valid = set(valid)
+    for key in config:
+        if key not in valid:
+            raise UserError(f"{where}: unknown key '{key}'; {did_you_mean(key, valid)}")
+
+
+def option_names(parser: ArgumentParser) -> set[str]:
+    """Returns the keys that a configuration for this parser may hold."""
+    return {action.dest for action in parser._actions if action.dest != "help"}
+
+
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `base` updated with `override`; mappings (`*_conf`) are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in override.items():
+        both_map = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both_map else value
+    return merged
+
+
+def write_config(config: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Writes YAML under a temporary name and renames it, so that a file that exists is whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def recipe_directory(config_file: Path, config: Mapping[str, Any]) -> Path:
+    """Returns the directory that the relative paths of an experiment's configuration start from.
+
+    An experiment is made in its recipe directory, which need not be the current one: it is the nearest parent of the
+    configuration in which the statistics of global_mvn (else the BPE model) are found.
+    """
+    relative = (config.get("normalize_conf") or {}).get("stats_file") or config.get("bpemodel")
+    if not relative or Path(relative).exists():
+        return Path.cwd()
+    return next((p for p in Path(config_file).absolute().parents if (p / relative).exists()), Path.cwd())

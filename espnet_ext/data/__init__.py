@@ -1,0 +1,1 @@
+"""Corpora: making the embedded one, and checking the data directories of any."""

@@ -1,0 +1,71 @@
+"""A student of an EncRL run as a stock ESPnet experiment: `config.yaml` and `model.pth`."""
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+from espnet2.tasks.asr import ASRTask
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from torch import Tensor
+
+import espnet_ext.autoload  # noqa: F401  (registers our encoders)
+from espnet_ext.config import option_names, read_config, write_config
+from espnet_ext.encrl.students import student_args
+from espnet_ext.errors import UserError, did_you_mean
+
+
+def student_state(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Takes the tensors of one student out of an EncRL checkpoint; projections and losses stay behind."""
+    prefix = f"students.{name}."
+    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    shared = {key: value for key, value in state.items() if key.startswith("frontend.")}
+    return shared | own
+
+
+def stock_config(encrl_config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Returns the configuration that `espnet2.bin.asr_train` would have written for this student.
+
+    Raises:
+        UserError: no such student in the run.
+    """
+    students = encrl_config.get("students") or {}
+    if name not in students:
+        raise UserError(f"the EncRL run has no student '{name}'; {did_you_mean(name, students)}")
+    args = vars(student_args(Namespace(**encrl_config), students[name]))
+    stock = option_names(ASRTask.get_parser()) | {"required", "version"}
+    return {key: value for key, value in args.items() if key in stock}
+
+
+def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_dir: Path) -> Path:
+    """Writes one student; a `model.pth` that exists is whole.
+
+    Args:
+        encrl_exp: experiment directory of `espnet_ext.bin.encrl_train`.
+        name: the student.
+        checkpoint: file name in `encrl_exp`; default: the average of the epochs that were best for this student.
+        output_dir: where `config.yaml` and `model.pth` go.
+
+    Returns:
+        The path of `model.pth`.
+
+    Raises:
+        UserError: an unfinished run, an unknown student, or a checkpoint that does not fill the model.
+    """
+    config = stock_config(read_config(encrl_exp / "config.yaml"), name)
+    source = encrl_exp / (checkpoint or f"valid.{name}_loss.ave.pth")
+    if not source.exists():
+        raise UserError(f"{source} does not exist: the EncRL training has not finished; run stage 11 again")
+    state = student_state(safe_torch_load(source, map_location="cpu"), name)
+    model = ASRTask.build_model(Namespace(**config))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{source} does not fill the model of student '{name}': {error}") from error
+    write_config(config, output_dir / "config.yaml")
+    target = output_dir / "model.pth"
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    torch.save(model.state_dict(), temporary)
+    os.replace(temporary, target)
+    return target

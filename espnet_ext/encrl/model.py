@@ -1,0 +1,159 @@
+"""A frozen teacher and the students that learn to match it (EncRL, step 1 of arXiv 2505.16991)."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+from torch import Tensor, nn
+
+from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encrl.outputs import Outputs, compute_outputs
+from espnet_ext.encrl.projection import build_projection
+from espnet_ext.encrl.teacher import Teacher
+from espnet_ext.errors import UserError
+from espnet_ext.losses import LOSSES
+
+
+class ESPnetEncRLModel(AbsESPnetModel):
+    """Any number of students and one teacher pass for all of them.
+
+    Args:
+        students: stock models by name. Those whose front end equals the teacher's must have `frontend=None`.
+        frontend: the front end that teacher and students share, or None when each model has its own.
+        teacher: None only where no loss is computed (collection of statistics, export).
+        teacher_shares_frontend: whether the teacher takes the features of `frontend`.
+        criteria: what is compared, and how.
+    """
+
+    def __init__(
+        self,
+        students: Mapping[str, ESPnetASRModel],
+        frontend: nn.Module | None,
+        teacher: Teacher | None,
+        teacher_shares_frontend: bool,
+        criteria: Sequence[Criterion],
+    ):
+        super().__init__()
+        self.students = nn.ModuleDict(students)
+        self.frontend = frontend
+        self.teacher = teacher
+        self.teacher_shares_frontend = teacher_shares_frontend
+        self.criteria = list(criteria)
+        # A loss may hold parameters (learned temperature), so each student has its own.
+        self.losses = nn.ModuleDict(
+            {name: nn.ModuleDict({c.name: LOSSES[c.loss](**c.conf) for c in self.criteria}) for name in students}
+        )
+        self.projections = nn.ModuleDict()
+        for name, student in students.items():
+            if not any(criterion.needs_head for criterion in self.criteria):
+                student.ctc.requires_grad_(False)  # DDP waits for the gradient of every trainable parameter
+            if teacher is not None:
+                self.projections[name] = nn.ModuleDict(
+                    {c.name: p for c in self.criteria if (p := build_projection(c, student, teacher.model)) is not None}
+                )
+
+    def forward(
+        self,
+        speech: Tensor,
+        speech_lengths: Tensor,
+        text: Tensor | None = None,
+        text_lengths: Tensor | None = None,
+        **kwargs,
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Computes the total loss over students and criteria.
+
+        Args:
+            speech: (B, samples) float.
+            speech_lengths: (B,) int, samples.
+            text: (B, L) int, token ids; only for the CER in validation. EncRL itself needs no transcript.
+            text_lengths: (B,) int.
+            **kwargs: `utt_id` (list of str) names utterances in errors.
+
+        Returns:
+            Scalar loss; statistics `<student>_<criterion>`, `<student>_loss`, `<student>_cer_ctc` (validation) and
+            `loss`; number of utterances.
+
+        Raises:
+            UserError: the loss is not finite, or no utterance gives a frame.
+        """
+        utt_ids = kwargs.get("utt_id")
+        feats, feats_lengths = self._features(speech, speech_lengths)
+        # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
+        teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
+        teacher_out = self.teacher(*teacher_in, self.criteria)
+        stats: dict[str, Tensor] = {}
+        total = 0.0
+        for name, student in self.students.items():
+            student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
+            student_out = compute_outputs(student, *student_in, self.criteria)
+            parts = self._losses(name, student_out, teacher_out, utt_ids)
+            loss = sum(c.weight * parts[c.name] for c in self.criteria)
+            total = total + loss
+            stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
+            stats[f"{name}_loss"] = loss.detach()
+            if not self.training and text is not None and student.error_calculator is not None:
+                stats[f"{name}_cer_ctc"] = _cer(student, student_out, text)
+        stats["loss"] = total.detach()
+        if not torch.isfinite(total):
+            raise UserError(_not_finite(stats, utt_ids))
+        return force_gatherable((total, stats, speech.size(0)), total.device)
+
+    def _features(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        if self.frontend is None:
+            return speech, speech_lengths
+        # Padding beyond the longest utterance would make features depend on the batch.
+        return self.frontend(speech[:, : speech_lengths.max()], speech_lengths)
+
+    def _losses(
+        self, name: str, student: Outputs, teacher: Outputs, utt_ids: Sequence[str] | None
+    ) -> dict[str, Tensor]:
+        """Computes every criterion of one student in float32."""
+        lengths = torch.minimum(student.lengths, teacher.lengths)
+        keep = lengths > 0
+        if not keep.all():
+            short = [utt_ids[i] for i in torch.nonzero(~keep).flatten()] if utt_ids else int((~keep).sum())
+            if not keep.any():
+                raise UserError(f"utterances too short for one encoder frame: {short}; raise --min_wav_duration")
+            logging.warning(f"Left out, too short for one encoder frame: {short}")
+        parts = {}
+        with torch.autocast(lengths.device.type, enabled=False):
+            for criterion in self.criteria:
+                # Two encoders may round the number of frames differently by one.
+                frames = int(lengths.max())
+                ours, theirs = student.of(criterion)[keep, :frames], teacher.of(criterion)[keep, :frames]
+                if criterion.name in self.projections[name]:
+                    ours = self.projections[name][criterion.name](ours.float())
+                parts[criterion.name] = self.losses[name][criterion.name](ours.float(), theirs.float(), lengths[keep])
+        return parts
+
+    def collect_feats(
+        self,
+        speech: Tensor,
+        speech_lengths: Tensor,
+        text: Tensor | None = None,
+        text_lengths: Tensor | None = None,
+        **_,
+    ) -> dict[str, Tensor]:
+        """Returns the features whose mean and variance stage 10 collects; (B, T, F) and (B,)."""
+        if self.frontend is None:
+            return next(iter(self.students.values())).collect_feats(speech, speech_lengths, text, text_lengths)
+        feats, lengths = self._features(speech, speech_lengths)
+        return {"feats": feats, "feats_lengths": lengths}
+
+
+def _cer(student: ESPnetASRModel, outputs: Outputs, text: Tensor) -> Tensor | None:
+    """Character error rate of greedy CTC decoding, as ESPnet's own `cer_ctc`."""
+    tokens = student.ctc.argmax(outputs.encoder)
+    cer = student.error_calculator(tokens.cpu(), text.cpu(), is_ctc=True)
+    return None if cer is None else torch.tensor(cer)
+
+
+def _not_finite(stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None) -> str:
+    bad = [key for key, value in stats.items() if value is not None and not torch.isfinite(value) and key != "loss"]
+    return (
+        f"the loss is not finite ({', '.join(bad)}) in a batch of the utterances {', '.join(utt_ids or ['?'])}; "
+        "look at their audio, lower the learning rate, or train without --use_amp"
+    )

@@ -1,0 +1,89 @@
+"""The frozen teacher: a value that students are compared with, never a module that trains."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Iterable
+from contextlib import chdir
+from pathlib import Path
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.tasks.asr import ASRTask
+from espnet2.torch_utils.safe_torch_load import safe_torch_load
+from torch import Tensor
+
+from espnet_ext.config import read_config, recipe_directory
+from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encrl.outputs import Outputs, compute_outputs
+from espnet_ext.errors import UserError
+from espnet_ext.model_files import find_model_files
+
+
+class Teacher:
+    """Runs the large model without gradient.
+
+    It is no `torch.nn.Module`: the trainer's `model.train()`, `state_dict()` and optimizer cannot reach it.
+
+    Args:
+        model: the large model.
+        args: its training configuration.
+        name: what error messages call it, e.g. the experiment directory.
+        train_mode: leave dropout on and batch normalisation on batch statistics, as the released code of
+            arXiv 2505.16991 does by never calling `eval()`. Only to measure what that costs.
+    """
+
+    def __init__(self, model: ESPnetASRModel, args: Namespace, name: str, train_mode: bool = False):
+        self.model = model.requires_grad_(False).train(train_mode)
+        if train_mode:
+            self.model.specaug = None  # the released code shows the teacher unmasked features
+        self.args = args
+        self.name = name
+
+    @torch.no_grad()
+    def __call__(self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:
+        """Computes the outputs that `criteria` compare; arguments as `espnet_ext.encrl.outputs.compute_outputs`."""
+        if next(self.model.parameters()).device != speech.device:
+            self.model.to(speech.device)
+        return compute_outputs(self.model, speech, lengths, criteria)
+
+
+def load_teacher(source: str, train_mode: bool = False) -> Teacher:
+    """Loads a teacher through ESPnet's own loader.
+
+    Args:
+        source: experiment directory, checkpoint file, packed zip, or model-zoo tag.
+        train_mode: see `Teacher`.
+
+    Raises:
+        UserError: nothing usable there, a corrupt checkpoint, or one that does not fill the model of its configuration.
+    """
+    config, checkpoint = find_model_files(source)
+    config, checkpoint = config.absolute(), checkpoint.absolute()
+    logging.info(f"Teacher: {checkpoint} ({config})")
+    try:
+        # Relative paths in the configuration start from the teacher's recipe, which need not be this one.
+        with chdir(recipe_directory(config, read_config(config))):
+            model, args = ASRTask.build_model_from_file(config, checkpoint)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"teacher {source}: {config} needs the file {error.filename}, which is not there; run from the recipe "
+            "directory of the teacher, or pack it (stage 14) and give the zip"
+        ) from error
+    except Exception as error:
+        raise UserError(f"teacher {source}: cannot be loaded from {checkpoint}: {error}") from error
+    if not isinstance(model, ESPnetASRModel):
+        raise UserError(f"teacher {source}: {type(model).__name__} is no ESPnet ASR model")
+    _check_filled(model, checkpoint, source)
+    return Teacher(model, args, source, train_mode)
+
+
+def _check_filled(model: ESPnetASRModel, checkpoint: Path, source: str) -> None:
+    """ESPnet loads with `strict=False`: a tensor that the file lacks would silently stay random."""
+    # ESPnet <= 202511 spells `embed.out` as a Sequential; the loader maps it.
+    stored = {key.replace("embed.out.0.", "embed.out.") for key in safe_torch_load(checkpoint, map_location="cpu")}
+    missing = [key for key in model.state_dict() if key not in stored and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise UserError(
+            f"teacher {source}: {checkpoint} lacks {len(missing)} of the model's tensors, e.g. {missing[0]}; "
+            "the checkpoint and config.yaml are of different models"
+        )

@@ -1,0 +1,48 @@
+"""Concatenates batches of unequal size over the processes of a distributed run."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class _AllGather(torch.autograd.Function):
+    """All-gather of equal shapes whose backward sums the gradients that every process has for this process's part."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        grad = grad.contiguous()
+        dist.all_reduce(grad)
+        return grad[dist.get_rank()]
+
+
+def world_size() -> int:
+    """Number of processes of the run; 1 when it is not distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gather_batch(x: Tensor) -> tuple[Tensor, int]:
+    """Concatenates `x` over all processes along the batch; gradients flow back to the process that owns a row.
+
+    Processes may hold different numbers of rows (ESPnet deals out `batch[rank::world_size]`): rows are padded to the
+    largest number for the exchange and cut afterwards.
+
+    Args:
+        x: (B, D) float; B differs between processes, D does not.
+
+    Returns:
+        (sum of B, D) float in rank order, and the index of this process's first row in it.
+    """
+    if world_size() == 1:
+        return x, 0
+    sizes = [torch.zeros(1, dtype=torch.long, device=x.device) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor([x.size(0)], device=x.device))
+    rows = [int(size) for size in sizes]
+    padded = torch.cat([x, x.new_zeros(max(rows) - x.size(0), x.size(1))])
+    gathered = _AllGather.apply(padded)  # (world, max B, D)
+    return torch.cat([part[:n] for part, n in zip(gathered, rows, strict=True)]), sum(rows[: dist.get_rank()])

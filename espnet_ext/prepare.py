@@ -1,0 +1,121 @@
+"""Checks every configuration of a run before any work, and lays the merged ones into the experiment directories."""
+
+import shutil
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.tasks.asr import ASRTask
+
+import espnet_ext.autoload  # noqa: F401  (registers our encoders)
+from espnet_ext.config import check_keys, merge, option_names, read_config, write_config
+from espnet_ext.encrl.criteria import parse_criteria
+from espnet_ext.encrl.students import build_student, read_students, student_args
+from espnet_ext.errors import UserError
+from espnet_ext.tasks.encrl import EncRLTask
+
+MERGED = "recipe.yaml"
+# Options that may change while a training goes on; a change of any other makes it another experiment.
+_MAY_CHANGE = {"max_epoch", "patience", "num_workers", "log_interval", "keep_nbest_models", "use_tensorboard"}
+_BYTES = 4
+_SPARE_BYTES = 500 * 2**20
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        exp_dir: its experiment directory.
+        configs: files, later ones overwrite earlier ones.
+        students: NAME=CONFIG of an EncRL run; empty for a stock ASR training.
+    """
+
+    exp_dir: Path
+    configs: tuple[str, ...]
+    students: tuple[str, ...] = ()
+
+
+def prepare(jobs: list[Job], vocab_size: int) -> None:
+    """Writes `recipe.yaml` of each job, after everything has been checked.
+
+    Args:
+        jobs: the trainings of the run.
+        vocab_size: number of tokens, to build each model once.
+
+    Raises:
+        UserError: unknown keys, models that cannot be built, an experiment that was trained with another
+            configuration, or too little disk space.
+    """
+    merged, need = {}, 0
+    for job in jobs:
+        merged[job] = _merged_config(job)
+        parameters = sum(_num_parameters(model) for model in _build(job, merged[job], vocab_size))
+        need += _checkpoint_bytes(parameters, merged[job])
+        _check_unchanged(job, merged[job])
+    if jobs:
+        _check_disk(jobs[0].exp_dir.parent, need)
+    for job in jobs:
+        write_config(merged[job], job.exp_dir / MERGED)
+
+
+def _merged_config(job: Job) -> dict[str, Any]:
+    valid = option_names((EncRLTask if job.students else ASRTask).get_parser())
+    merged: dict[str, Any] = {}
+    for path in job.configs:
+        config = read_config(path)
+        check_keys(config, valid, path)
+        merged = merge(merged, config)
+    return merged
+
+
+def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetASRModel]:
+    """Builds the job's models, so that a wrong option shows now and not after hours."""
+    tokens = ["<blank>", "<unk>", *(str(i) for i in range(vocab_size - 3)), "<sos/eos>"]
+    parser = (EncRLTask if job.students else ASRTask).get_parser()
+    # The statistics of global_mvn do not exist yet.
+    defaults = {**vars(parser.parse_args([])), **config, "token_list": tokens, "normalize": None}
+    if job.students:
+        parse_criteria(defaults["criteria"])
+        pairs = read_students(job.students).items()
+        return [build_student(name, student_args(Namespace(**defaults), conf)) for name, conf in pairs]
+    try:
+        return [ASRTask.build_model(Namespace(**defaults))]
+    except Exception as error:
+        raise UserError(f"{' + '.join(job.configs)}: the model cannot be built: {error}") from error
+
+
+def _num_parameters(model: ESPnetASRModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _checkpoint_bytes(parameters: int, config: Mapping[str, Any]) -> int:
+    nbest = config.get("keep_nbest_models", 10)
+    files = max(nbest if isinstance(nbest, list) else [nbest]) + 3  # epochs, the last one, averages
+    return _BYTES * parameters * (files + 3)  # checkpoint.pth holds Adam's moments too
+
+
+def _check_unchanged(job: Job, config: Mapping[str, Any]) -> None:
+    if not (job.exp_dir / "checkpoint.pth").exists() or not (job.exp_dir / MERGED).exists():
+        return
+    before = read_config(job.exp_dir / MERGED)
+    changed = [k for k in sorted({*before, *config} - _MAY_CHANGE) if before.get(k) != config.get(k)]
+    if changed:
+        raise UserError(
+            f"{job.exp_dir} was trained with another configuration ({', '.join(changed)}); delete it to train anew, "
+            f"or give the new configuration ({job.configs[-1]}) another file name"
+        )
+
+
+def _check_disk(directory: Path, need_bytes: int) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(directory).free
+    if free < need_bytes + _SPARE_BYTES:
+        raise UserError(
+            f"{directory} has {free / 2**30:.1f} GiB free, the checkpoints of this run need "
+            f"{(need_bytes + _SPARE_BYTES) / 2**30:.1f}; free space, give --expdir on a larger disk, or lower "
+            "keep_nbest_models"
+        )

@@ -1,0 +1,119 @@
+"""ESPnet task that trains students to match a frozen teacher."""
+
+from argparse import ArgumentParser, Namespace
+from json import dumps
+
+import humanfriendly
+import yaml
+from espnet2.tasks.asr import ASRTask
+from espnet2.utils.types import str2bool, str_or_none
+from torch import nn
+
+import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
+from espnet_ext.encrl.agreement import check_agreement
+from espnet_ext.encrl.criteria import parse_criteria
+from espnet_ext.encrl.model import ESPnetEncRLModel
+from espnet_ext.encrl.students import build_student, read_students, student_args
+from espnet_ext.encrl.teacher import Teacher, load_teacher
+from espnet_ext.errors import UserError
+
+
+class EncRLTask(ASRTask):
+    """Everything of ESPnet's ASR training (resume, AMP, DDP, tensorboard ...) with another model to build.
+
+    The options of `espnet2.bin.asr_train` describe what all students have in common; each student's configuration is
+    laid over them.
+    """
+
+    @classmethod
+    def add_task_arguments(cls, parser: ArgumentParser) -> None:
+        """Adds the options of ASRTask and of EncRL."""
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group("EncRL related")
+        group.add_argument(
+            "--teacher",
+            type=str_or_none,
+            default=None,
+            help="Experiment directory, checkpoint, packed zip or model-zoo tag of the large model",
+        )
+        group.add_argument(
+            "--teacher_train_mode",
+            type=str2bool,
+            default=False,
+            help="Run the teacher with dropout and batch statistics, as the released code of the paper does",
+        )
+        group.add_argument(
+            "--students",
+            nargs="+",
+            default=None,
+            help="NAME=CONFIG of each student, e.g. e6=conf/e6.yaml e4=conf/e4.yaml",
+        )
+        group.add_argument(
+            "--criteria",
+            type=yaml.safe_load,
+            default=[{"loss": "clip", "on": "encoder"}, {"loss": "mse", "on": "log_probs"}],
+            help="List of {loss, on, weight, conf, project}, e.g. '[{loss: mse, on: log_probs}]'",
+        )
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """EncRL needs no transcripts."""
+        return ("speech",)
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """Transcripts give the students' error rate in validation."""
+        return ("text",)
+
+    @classmethod
+    def build_model(cls, args: Namespace) -> ESPnetEncRLModel:
+        """Builds students and teacher; without the teacher for the collection of statistics.
+
+        Raises:
+            UserError: bad options, or models that cannot be compared.
+        """
+        criteria = parse_criteria(args.criteria)
+        args.students = read_students(args.students)  # written out, so that config.yaml is self-contained
+        namespaces = {name: student_args(args, config) for name, config in args.students.items()}
+        students = {name: build_student(name, namespace) for name, namespace in namespaces.items()}
+        teacher = None
+        if not args.collect_stats:
+            if args.teacher is None:
+                raise UserError("--teacher is missing: give the experiment directory, zip or tag of the large model")
+            teacher = load_teacher(args.teacher, args.teacher_train_mode)
+            for name, student in students.items():
+                pair = (teacher.model, teacher.args), name, (student, namespaces[name])
+                check_agreement(teacher.name, *pair, criteria)
+        frontend, teacher_shares = _share_frontend(namespaces, students, teacher)
+        # Each student is selected by its own loss; the total would let the largest decide for all.
+        args.best_model_criterion = [("valid", "loss", "min"), *(("valid", f"{name}_loss", "min") for name in students)]
+        return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria)
+
+
+def _share_frontend(
+    namespaces: dict[str, Namespace], students: dict[str, nn.Module], teacher: Teacher | None
+) -> tuple[nn.Module | None, bool]:
+    """Takes the front end out of models that agree on it, so that features are computed once.
+
+    A front end with parameters stays with its model: it would be trained by several.
+
+    Returns:
+        The shared front end or None, and whether the teacher takes its features too.
+    """
+    keys = {name: _frontend_key(namespace) for name, namespace in namespaces.items()}
+    first = next(iter(students.values()))
+    if len(set(keys.values())) > 1 or first.frontend is None or any(True for _ in first.frontend.parameters()):
+        return None, False
+    frontend = first.frontend
+    for student in students.values():
+        student.frontend = None
+    shares = teacher is not None and _frontend_key(teacher.args) == next(iter(keys.values()))
+    if shares:
+        teacher.model.frontend = None
+    return frontend, shares
+
+
+def _frontend_key(args: Namespace) -> str:
+    conf = dict(args.frontend_conf or {})
+    conf["fs"] = humanfriendly.parse_size(str(conf.get("fs", 16000)))
+    return dumps([args.frontend, conf], sort_keys=True)

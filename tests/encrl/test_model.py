@@ -1,0 +1,209 @@
+"""The EncRL model: masked losses, a teacher that cannot train, gradients to students only."""
+
+import copy
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from espnet_ext.encrl.agreement import check_agreement
+from espnet_ext.encrl.criteria import Criterion, parse_criteria
+from espnet_ext.errors import UserError
+from espnet_ext.tasks.encrl import EncRLTask
+from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
+
+CRITERIA = [
+    {"loss": "clip", "on": "encoder", "conf": {"learn_temperature": True}},
+    {"loss": "mse", "on": "log_probs", "weight": 0.5},
+    {"loss": "cosine", "on": "layer:1/2"},
+    {"loss": "kld", "on": "logits"},
+]
+
+
+@pytest.fixture(scope="module")
+def teacher_exp(tmp_path_factory):
+    return save_experiment(tmp_path_factory.mktemp("exp") / "teacher", **model_conf(4))
+
+
+def build(teacher, criteria=CRITERIA, students=None, seed=1, **options):
+    args = vars(EncRLTask.get_parser().parse_args([]))
+    students = students or {"e2": model_conf(2), "e1": model_conf(1)}
+    args |= {
+        "token_list": TOKENS,
+        "teacher": teacher and str(teacher),
+        "students": students,
+        "criteria": criteria,
+        **options,
+    }
+    torch.manual_seed(seed)
+    return EncRLTask.build_model(Namespace(**args))
+
+
+def run(model, batch):
+    """Returns loss, statistics and weight as scalars; ESPnet passes them as vectors of one."""
+    loss, stats, weight = model(**batch)
+    return loss.squeeze(), {key: value.squeeze() for key, value in stats.items()}, weight.item()
+
+
+def test_batch_equals_utterance_by_utterance(teacher_exp):
+    """In eval mode (batch norm of the stock conformer sees padding in training) no loss depends on padding."""
+    criteria = [c for c in CRITERIA if c["loss"] != "clip"] + [
+        {"loss": "clip", "on": "encoder", "conf": {"pooling": "frame"}}
+    ]
+    model = build(teacher_exp, criteria).eval()
+    batch = make_batch()
+    loss, stats, weight = run(model, batch)
+    parts = []
+    for i, n in enumerate(batch["speech_lengths"]):
+        one = {"speech": batch["speech"][i : i + 1, :n], "speech_lengths": batch["speech_lengths"][i : i + 1]}
+        parts.append(run(model, one)[0])
+    torch.testing.assert_close(loss, torch.stack(parts).mean(), rtol=1e-4, atol=1e-5)
+    assert weight == 3
+    expected = {f"{s}_{key}" for s in ("e2", "e1") for key in ("clip", "mse", "cosine_layer_1_2", "kld_logits", "loss")}
+    assert set(stats) == expected | {"loss", "e2_cer_ctc", "e1_cer_ctc"}
+
+
+def test_total_is_the_weighted_sum(teacher_exp):
+    _, stats, _ = run(build(teacher_exp).eval(), make_batch())
+    for name in ("e2", "e1"):
+        parts = {"clip": 1.0, "mse": 0.5, "cosine_layer_1_2": 1.0, "kld_logits": 1.0}
+        torch.testing.assert_close(stats[f"{name}_loss"], sum(w * stats[f"{name}_{key}"] for key, w in parts.items()))
+    torch.testing.assert_close(stats["loss"], stats["e2_loss"] + stats["e1_loss"])
+
+
+def test_teacher_is_frozen_in_eval_and_absent_from_checkpoints(teacher_exp):
+    model = build(teacher_exp)
+    before = copy.deepcopy(model.teacher.model.state_dict())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    for step in range(3):
+        model.train()  # ESPnet's trainer calls it every epoch
+        model(**make_batch(step))[0].backward()
+        optimizer.step()
+    teacher = model.teacher.model  # (its unused attention loss ignores eval())
+    assert not any(module.training for part in (teacher.encoder, teacher.ctc) for module in part.modules())
+    assert all(p.grad is None and not p.requires_grad for p in model.teacher.model.parameters())
+    after = model.teacher.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert not any("teacher" in key for key in model.state_dict())
+    students = [p for name in ("e2", "e1") for p in model.students[name].parameters()]
+    assert all(p.grad is not None for p in students if p.requires_grad)
+
+
+def test_train_mode_teacher_of_the_released_code_is_noisy(teacher_exp):
+    batch = make_batch()
+    frozen = build(teacher_exp)
+    released = build(teacher_exp, teacher_train_mode=True)
+    feats = frozen._features(batch["speech"], batch["speech_lengths"])
+    criteria = frozen.criteria
+    assert torch.equal(frozen.teacher(*feats, criteria).encoder, frozen.teacher(*feats, criteria).encoder)
+    assert not torch.equal(released.teacher(*feats, criteria).encoder, released.teacher(*feats, criteria).encoder)
+
+
+def test_perfect_student_has_zero_loss(teacher_exp):
+    model = build(teacher_exp, [{"loss": "mse", "on": "log_probs"}], {"e4": model_conf(4)}).eval()
+    state = model.teacher.model.state_dict()
+    model.students["e4"].load_state_dict({k: v for k, v in state.items() if not k.startswith("frontend")})
+    loss, _, _ = run(model, make_batch())
+    assert loss < 1e-10
+
+
+def test_front_end_is_shared_only_where_models_agree(teacher_exp):
+    model = build(teacher_exp)
+    assert model.frontend is not None and model.teacher_shares_frontend
+    assert all(student.frontend is None for student in model.students.values())
+    other = model_conf(1)
+    other["frontend_conf"] = {**other["frontend_conf"], "n_mels": 24}
+    mixed = build(teacher_exp, students={"e2": model_conf(2), "e1": other})
+    assert mixed.frontend is None and all(student.frontend is not None for student in mixed.students.values())
+    mixed(**make_batch())
+
+
+def test_shared_features_are_not_normalised_twice(tmp_path):
+    """ESPnet's GlobalMVN works in place."""
+    np.savez(tmp_path / "stats.npz", count=10, sum=np.full(20, -50.0), sum_square=np.full(20, 900.0))
+    mvn = {"normalize": "global_mvn", "normalize_conf": {"stats_file": str(tmp_path / "stats.npz")}}
+    teacher = save_experiment(tmp_path / "teacher", **{**model_conf(3), **mvn})
+    student = {key: value for key, value in model_conf(3).items() if key != "normalize"}
+    model = build(teacher, [{"loss": "mse", "on": "log_probs"}], {"a": student, "b": student}, **mvn).eval()
+    state = {k: v for k, v in model.teacher.model.state_dict().items() if not k.startswith("frontend")}
+    for name in ("a", "b"):
+        model.students[name].load_state_dict(state)
+    _, stats, _ = run(model, make_batch())
+    assert stats["a_mse"] < 1e-10 and stats["b_mse"] < 1e-10
+
+
+def test_projection_appears_when_widths_differ(teacher_exp):
+    criteria = [{"loss": "clip", "on": "encoder"}, {"loss": "mse", "on": "log_probs"}]
+    model = build(teacher_exp, criteria, {"narrow": model_conf(1, output_size=4), "e1": model_conf(1)})
+    assert model.projections["narrow"]["clip"].weight.shape == (8, 4)
+    assert torch.equal(model.projections["narrow"]["clip"].weight[:4], torch.eye(4))
+    assert "mse" not in model.projections["narrow"] and not model.projections["e1"]
+    forced = build(teacher_exp, [{"loss": "cosine", "on": "encoder", "project": True}])
+    assert torch.equal(forced.projections["e1"]["cosine"].weight, torch.eye(8))
+    assert not any(p.requires_grad for p in forced.students["e1"].ctc.parameters())  # no criterion on the head
+
+
+def test_collecting_statistics_needs_no_teacher():
+    model = build("does/not/exist", collect_stats=True)
+    assert model.teacher is None
+    feats = model.collect_feats(**make_batch())
+    assert feats["feats"].shape[0] == 3 and feats["feats"].shape[2] == 20
+
+
+def test_not_finite_loss_names_the_utterances(teacher_exp):
+    batch = make_batch()
+    batch["speech"][1, 100] = float("nan")
+    with pytest.raises(UserError, match=r"e2_.*utt0, utt1, utt2"):
+        build(teacher_exp)(**batch)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"criteria": [{"loss": "clp", "on": "encoder"}]}, "did you mean 'clip'"),
+        ({"criteria": [{"loss": "mse", "on": "log_prob"}]}, "did you mean 'log_probs'"),
+        ({"criteria": [{"loss": "mse", "on": "layer:3/2"}]}, "layer:A/B"),
+        ({"criteria": [{"loss": "mse", "on": "encoder", "wieght": 1}]}, "did you mean 'weight'"),
+        ({"criteria": [{"loss": "clip", "on": "encoder", "conf": {"normalise": True}}]}, "did you mean 'normalize'"),
+        ({"criteria": [{"loss": "kld", "on": "encoder"}]}, "log_probs"),
+        ({"criteria": []}, "list"),
+        ({"students": {"e1": {**model_conf(1), "encoder_cnf": {}}}}, "did you mean 'encoder_conf'"),
+        ({"students": {"e1": {**model_conf(1), "model_conf": {}}}}, "ctc_weight: 1.0"),
+        ({"students": {"e1": {**model_conf(1), "specaug": "specaug", "specaug_conf": {}}}}, "apply_time_warp"),
+        ({"students": {"e1": model_conf(1, linear_unit=3)}}, "cannot be built"),
+        ({"students": {"e1": model_conf(1, hop_length=320)}}, "frames/s"),
+        ({"students": {"e1": {**model_conf(1), "frontend_conf": {"fs": "8k", "hop_length": 80}}}}, "8000 Hz"),
+        ({"token_list": [*TOKENS[:-1], "x", TOKENS[-1]]}, "token"),
+        ({"teacher": "does/not/exist"}, "does/not/exist"),
+        ({"teacher": None}, "--teacher is missing"),
+    ],
+)
+def test_bad_input_is_named(teacher_exp, change, message):
+    with pytest.raises(UserError, match=message):
+        build(**{"teacher": teacher_exp, **change})
+
+
+def test_bare_on_in_yaml_means_the_key_on():
+    criteria = parse_criteria(yaml.safe_load("[{loss: mse, on: log_probs, weight: 2}]"))
+    assert criteria == [Criterion("mse", "log_probs", 2)]
+
+
+def test_token_lists_need_not_agree_for_encoder_criteria(teacher_exp):
+    build(teacher_exp, [{"loss": "clip", "on": "encoder"}], token_list=[*TOKENS[:-1], "x", TOKENS[-1]])
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path):
+    exp = save_experiment(tmp_path / "teacher", **model_conf(2))
+    state = torch.load(exp / "valid.cer_ctc.ave.pth")
+    torch.save({k: v for k, v in state.items() if "encoders.1" not in k}, exp / "valid.cer_ctc.ave.pth")
+    with pytest.raises(UserError, match="lacks"):
+        build(exp)
+
+
+def test_agreement_error_names_criterion_and_need(teacher_exp):
+    model = build(teacher_exp)
+    assert check_agreement.__doc__ and model.criteria[1].needs_head
+    with pytest.raises(UserError, match=r"criterion 'mse' on log_probs .* same token list"):
+        build(teacher_exp, [{"loss": "mse", "on": "log_probs"}], token_list=[*TOKENS[:-1], "x", TOKENS[-1]])

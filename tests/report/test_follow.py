@@ -1,0 +1,159 @@
+"""The display of a running training."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+
+import pytest
+
+from espnet_ext.report.follow import Display, LogFollower, format_seconds, process_runs, process_started
+
+T0 = datetime(2026, 11, 21, 7, 0, 0)
+
+
+def stamp(seconds, text):
+    return f"[host] {(T0 + timedelta(seconds=int(seconds))).isoformat(' ')},000 (trainer:1) INFO: {text}\n"
+
+
+def results(epoch, loss="4.000"):
+    return (
+        f"{epoch}epoch results: [train] loss={loss}, e4_loss=1.500, time=50 seconds, total_count=10, "
+        f"[valid] loss=3.000, cer_ctc=0.250, e4_loss=1.000, e4_cer_ctc=0.125, time=5.1 seconds, total_count=2"
+    )
+
+
+def texts(follower):
+    return [line for line, _ in follower.lines()]
+
+
+def test_the_log_of_a_former_run_is_not_shown(tmp_path):
+    log = tmp_path / "train.log"
+    follower = LogFollower(log, since=T0)
+    assert texts(follower) == []  # not there yet
+    old = stamp(-100, "old") + "Traceback (most recent call last):\n"
+    log.write_text(old)
+    assert texts(follower) == []
+    os.rename(log, tmp_path / "train.1.log")  # what ESPnet's launcher does
+    log.write_text("# python3 -m train\n# Started at Sat Nov 21 07:00:01 UTC 2026\nfirst\n" + stamp(2, "a")[:-5])
+    assert texts(follower)[1:] == ["first\n"]
+    with log.open("a") as file:
+        file.write(stamp(2, "a")[-5:] + "Traceback (most recent call last):\n")
+    assert texts(follower) == [stamp(2, "a"), "Traceback (most recent call last):\n"]
+    assert texts(follower) == []
+
+
+def test_a_resumed_training_in_one_file_is_shown_from_where_it_continues(tmp_path):
+    log = tmp_path / "train.log"
+    log.write_text(stamp(-9, results(1)) + stamp(5, "2/4epoch started"))
+    assert texts(LogFollower(log, since=T0)) == [stamp(5, "2/4epoch started")]
+
+
+@pytest.fixture
+def show(tmp_path, capsys):
+    """Shows log lines and returns the output; times are seconds since the start."""
+
+    def run(*lines, is_terminal=False):
+        display = Display("e4 finetune", tmp_path / "train.log", is_terminal, width=lambda: 100)
+        for seconds, text in lines:
+            display.line(text if seconds is None else stamp(seconds, text), seconds and T0 + timedelta(seconds=seconds))
+        display.close()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_one_line_per_epoch(show):
+    out = show(
+        (1, "3/5epoch started"),
+        (30, "3epoch:train:1-5batch: loss=4.1, e4_loss=1.6"),
+        (56, results(3)),
+        (61, "4/5epoch started. Estimated time to finish: 1 minute"),
+        (120, results(4)),
+    )
+    first, third, fourth = out.splitlines()
+    assert first == "e4 finetune  resumes after epoch 2/5"
+    assert "epoch 3/5  loss train 4 valid 3  CER 25.0 %  |  e4: train 1.5 valid 1  CER 12.5 %  55 s/epoch" in third
+    assert third.endswith("ETA 1 min 50 s")  # 55 s were spent between start and results, two epochs are left
+    assert fourth.endswith("ETA 1 min 0 s")  # an epoch with its checkpoint took 60 s
+
+
+def test_a_terminal_line_is_updated_within_the_epoch(show):
+    out = show(
+        (0, "[train] Batch sampler: NumElementsBatchSampler(N-batch=10, batch_bins=9)"),
+        (1, "1/2epoch started"),
+        (21, "1epoch:train:1-5batch: loss=4.1, e4_loss=1.6"),
+        (41, "1epoch:train:6-10batch: loss=4.0, e4_loss=1.5"),
+        is_terminal=True,
+    )
+    assert out.count("\n") == 0
+    updates = out.split("\r\x1b[K")
+    assert updates[1] == "e4 finetune  epoch 1/2  batch 5/10  loss 4.1  e4 1.6  ETA 1 min 0 s"
+    assert updates[2].endswith("ETA 40 s") and updates[-1] == ""
+
+
+def test_losses_that_are_not_finite(show, tmp_path):
+    out = show((1, "1epoch:train:1-5batch: loss=nan"), (2, "1epoch:train:6-10batch: loss=inf"), (3, results(1, "nan")))
+    warnings = [line for line in out.splitlines() if line.startswith("warning")]
+    assert warnings == [f"warning: e4 finetune: epoch 1: loss is not finite (see {tmp_path / 'train.log'})"]
+    assert "warning" not in show((1, results(1).replace("cer_ctc=0.250", "cer_ctc=0.250, loss_att=nan, acc=nan")))
+
+
+def test_skipped_updates_are_counted(show):
+    skipped = (2, "The grad norm is nan. Skipping updating the model.")
+    assert "2 updates of epoch 1 were skipped" in show((1, "1/2epoch started"), skipped, skipped, (3, results(1)))
+
+
+def test_a_traceback_becomes_one_line(show, tmp_path):
+    crash = [(None, "Traceback (most recent call last):\n"), (None, '  File "x.py", line 1\n')]
+    out = show((1, "x"), *crash, (None, "RuntimeError: no space\n"), *crash, (None, "ValueError: second\n"))
+    assert out == f"warning: e4 finetune: the training failed: RuntimeError: no space (see {tmp_path / 'train.log'})\n"
+    assert show((1, "x"), *crash).count("the training failed") == 1
+
+
+def test_format_seconds():
+    assert [format_seconds(value) for value in (4.4, 42, 200, 7500)] == ["4.4 s", "42 s", "3 min 20 s", "2 h 5 min"]
+    assert format_seconds(float("nan")) == "-"
+
+
+def test_processes():
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        started = process_started(process.pid)
+        assert started is None or abs((datetime.now() - started).total_seconds()) < 2
+        assert process_runs(process.pid)
+    finally:
+        process.kill()
+    deadline = time.monotonic() + 5
+    while process_runs(process.pid) and time.monotonic() < deadline:  # ended, but not waited for
+        time.sleep(0.01)
+    assert not process_runs(process.pid)
+    process.wait()
+    assert not process_runs(process.pid)
+
+
+@pytest.mark.parametrize("how", ["pid", "signal"])
+def test_the_command_ends_soon_with_status_0(tmp_path, how):
+    """A training that is killed, and SIGTERM: both end the display, after the last line of the log."""
+    training = subprocess.Popen(["sleep", "60"])
+    command = [sys.executable, "-m", "espnet_ext.bin.progress", "--exp_dir", str(tmp_path), "--pid", str(training.pid)]
+    display = subprocess.Popen([*command, "--name", "e4"], stdout=subprocess.PIPE, text=True)
+    try:
+        now = (datetime.now() - T0).total_seconds()
+        (tmp_path / "train.log").write_text(stamp(now - 999, results(1)) + stamp(now, results(2)))
+        # The first line is proof that the display is up, whatever the machine's load.
+        assert display.stdout.readline().startswith("e4  epoch 2/")
+        with (tmp_path / "train.log").open("a") as log:
+            log.write(stamp(now, results(3)))
+        start = time.monotonic()
+        training.kill() if how == "pid" else display.send_signal(signal.SIGTERM)
+        out, _ = display.communicate(timeout=10)
+        assert time.monotonic() - start < 3
+        assert display.returncode == 0 and out.startswith("e4  epoch 3/")
+    finally:
+        training.kill()
+        display.kill()
+        training.wait()
+        display.wait()

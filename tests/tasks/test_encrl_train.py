@@ -1,0 +1,142 @@
+"""The real trainer: two processes equal one; a killed run ends as one that was not."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from tests.tiny import TOKENS, model_conf, save_experiment
+
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Six utterances of noise, a teacher and two students without batch norm, whose statistics DDP does not share."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    shapes, scp, text = [], [], []
+    for i, seconds in enumerate((1.0, 0.9, 0.8, 0.7, 0.6, 0.5)):
+        samples = int(16000 * seconds)
+        soundfile.write(root / f"utt{i}.wav", rng.standard_normal(samples) * 0.1, 16000)
+        scp.append(f"utt{i} {root}/utt{i}.wav")
+        shapes.append(f"utt{i} {samples}")
+        text.append(f"utt{i} a b")
+    for name, lines in (("wav.scp", scp), ("shape", shapes), ("text", text), ("tokens.txt", TOKENS)):
+        (root / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    conf = {"dropout_rate": 0.0, "use_cnn_module": False, "positional_dropout_rate": 0.0, "attention_dropout_rate": 0.0}
+    save_experiment(root / "teacher", **model_conf(3, **conf))
+    for name, layers in (("e2", 2), ("e1", 1)):
+        (root / f"{name}.yaml").write_text(yaml.safe_dump(model_conf(layers, **conf)))
+    return root
+
+
+def command(data: Path, output_dir: Path, *options: str) -> list[str]:
+    arguments = f"""
+        -m espnet_ext.bin.encrl_train --teacher {data}/teacher --students e2={data}/e2.yaml e1={data}/e1.yaml
+        --output_dir {output_dir} --token_list {data}/tokens.txt --token_type char --resume true --num_att_plot 0
+        --train_data_path_and_name_and_type {data}/wav.scp,speech,sound
+        --train_data_path_and_name_and_type {data}/text,text,text
+        --valid_data_path_and_name_and_type {data}/wav.scp,speech,sound
+        --valid_data_path_and_name_and_type {data}/text,text,text
+        --train_shape_file {data}/shape --valid_shape_file {data}/shape --batch_type sorted --batch_size 3
+        --max_epoch {EPOCHS} --optim adam --optim_conf lr=0.001 --scheduler warmuplr --num_workers 0
+        --keep_nbest_models 2 --use_tensorboard false --use_matplotlib false --grad_clip 1000
+    """
+    return [sys.executable, *arguments.split(), *options]
+
+
+def train(data: Path, output_dir: Path, *options: str) -> None:
+    result = subprocess.run(command(data, output_dir, *options), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def history(output_dir: Path) -> dict:
+    """Returns losses and learning rates of every epoch."""
+    epochs = torch.load(output_dir / "checkpoint.pth")["reporter"]["stats"]
+    kept = {}
+    for epoch, phases in epochs.items():
+        kept[epoch] = {
+            (phase, key): value
+            for phase, stats in phases.items()
+            for key, value in stats.items()
+            if key.endswith("loss") or key.startswith("optim0_lr")
+        }
+    return kept
+
+
+@pytest.fixture(scope="module")
+def reference(data, tmp_path_factory):
+    output_dir = tmp_path_factory.mktemp("reference") / "exp"
+    train(data, output_dir)
+    return output_dir
+
+
+@pytest.mark.slow
+def test_training_writes_what_asr_sh_expects(reference):
+    config = yaml.safe_load((reference / "config.yaml").read_text())
+    assert config["students"]["e1"]["encoder_conf"]["num_blocks"] == 1
+    assert ["valid", "e2_loss", "min"] in [list(criterion) for criterion in config["best_model_criterion"]]
+    for name in ("e2", "e1"):
+        assert (reference / f"valid.{name}_loss.ave.pth").exists()
+    losses = [epoch["train", "loss"] for epoch in history(reference).values()]
+    assert len(losses) == EPOCHS and losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(data, reference, tmp_path):
+    """Three utterances a batch over two processes: two and one, with negatives gathered."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    options = ["--dist_backend", "gloo", "--dist_world_size", "2", "--multiprocessing_distributed", "false"]
+    options += ["--dist_master_addr", "localhost", "--dist_master_port", str(port)]
+    ranks = [
+        subprocess.Popen(command(data, tmp_path / "exp", *options, "--dist_rank", str(rank)), stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    for process in ranks:
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr.decode()[-3000:]
+    one = torch.load(reference / f"{EPOCHS}epoch.pth")
+    two = torch.load(tmp_path / f"exp/{EPOCHS}epoch.pth")
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+
+
+@pytest.mark.slow
+def test_killed_run_ends_like_an_uninterrupted_one(data, reference, tmp_path):
+    output_dir = tmp_path / "exp"
+    process = subprocess.Popen(command(data, output_dir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (output_dir / "2epoch.pth").exists():
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run([sys.executable, "-m", "espnet_ext.bin.recover", "--exp_dir", str(output_dir)], check=True)
+    train(data, output_dir)
+    assert history(output_dir) == history(reference)
+    for name in ("valid.e2_loss.ave.pth", "valid.e1_loss.ave.pth", f"{EPOCHS}epoch.pth"):
+        resumed, whole = torch.load(output_dir / name), torch.load(reference / name)
+        assert all(torch.equal(resumed[key], whole[key]) for key in whole), name
+
+
+@pytest.mark.slow
+def test_bad_input_is_one_line(data, tmp_path):
+    result = subprocess.run(
+        command(data, tmp_path / "exp", "--criteria", "[{loss: mse, on: logprobs}]"), capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert result.stderr.rstrip().splitlines()[-1] == (
+        "error: criteria[0]: unknown output 'logprobs'; did you mean 'log_probs'? or layer:A/B"
+    )

@@ -1,0 +1,83 @@
+"""Configurations are checked before any work."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import yaml
+
+from espnet_ext.errors import UserError
+from espnet_ext.prepare import Job, prepare
+from tests.tiny import model_conf
+
+STUDENT = {key: value for key, value in model_conf(1).items() if key != "normalize"}
+
+
+@pytest.fixture
+def files(tmp_path):
+    configs = {"e1": STUDENT, "finetune": {"max_epoch": 2, "keep_nbest_models": 1}, "encrl": {"max_epoch": 1}}
+    for name, config in configs.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def jobs(files: Path) -> list[Job]:
+    student = str(files / "e1.yaml")
+    return [
+        Job(files / "exp/asr_e1", (student, str(files / "finetune.yaml"))),
+        Job(files / "exp/encrl", (str(files / "encrl.yaml"),), (f"e1={student}",)),
+    ]
+
+
+def change(path: Path, **keys) -> None:
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
+
+
+def test_merged_configurations_are_written(files):
+    prepare(jobs(files), vocab_size=10)
+    merged = yaml.safe_load((files / "exp/asr_e1/recipe.yaml").read_text())
+    assert merged["max_epoch"] == 2 and merged["encoder_conf"] == STUDENT["encoder_conf"]
+    assert yaml.safe_load((files / "exp/encrl/recipe.yaml").read_text()) == {"max_epoch": 1}
+
+
+@pytest.mark.parametrize(
+    "file, keys, message",
+    [
+        ("finetune", {"max_epochs": 3}, r"finetune.yaml: unknown key 'max_epochs'; did you mean 'max_epoch'"),
+        ("encrl", {"criteri": []}, r"encrl.yaml: unknown key 'criteri'; did you mean 'criteria'"),
+        ("e1", {"encoder": "conformr"}, "conformr"),
+        ("e1", {"max_epoch": 3}, "describes a model only"),
+    ],
+)
+def test_wrong_configuration_stops_before_anything_is_written(files, file, keys, message):
+    change(files / f"{file}.yaml", **keys)
+    with pytest.raises(UserError, match=message):
+        prepare(jobs(files), vocab_size=10)
+    assert not (files / "exp/asr_e1").exists()
+
+
+def test_missing_and_broken_files(files):
+    (files / "finetune.yaml").write_text("- a\n- b\n")
+    with pytest.raises(UserError, match="key: value"):
+        prepare(jobs(files), vocab_size=10)
+    (files / "finetune.yaml").unlink()
+    with pytest.raises(UserError, match="does not exist"):
+        prepare(jobs(files), vocab_size=10)
+
+
+def test_a_started_training_keeps_its_configuration(files):
+    prepare(jobs(files), vocab_size=10)
+    (files / "exp/asr_e1/checkpoint.pth").touch()
+    change(files / "finetune.yaml", max_epoch=5)
+    prepare(jobs(files), vocab_size=10)  # training longer is the same experiment
+    change(files / "finetune.yaml", optim="sgd")
+    with pytest.raises(UserError, match=r"asr_e1 was trained with another configuration \(optim\)"):
+        prepare(jobs(files), vocab_size=10)
+
+
+def test_full_disk_is_refused(files, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2**40, 2**40, 2**20))
+    with pytest.raises(UserError, match="GiB free"):
+        prepare(jobs(files), vocab_size=10)

@@ -1,0 +1,96 @@
+"""The fallback scorer."""
+
+import json
+import random
+import shutil
+import subprocess
+
+import pytest
+
+from espnet_ext.bin import score
+from espnet_ext.errors import UserError
+from espnet_ext.report.scores import read_sclite
+
+SCLITE = shutil.which("sclite") or shutil.which("sclite", path="/usr/lib/sctk/bin")
+
+
+@pytest.fixture
+def decoded(tmp_path):
+    """Writes reference and hypothesis; returns (reference file, decoding directory)."""
+
+    def write(references, hypotheses):
+        ref, folder = tmp_path / "ref_text", tmp_path / "test"
+        folder.mkdir(exist_ok=True)
+        ref.write_text("".join(f"{name} {text}".rstrip() + "\n" for name, text in references.items()))
+        (folder / "text").write_text("".join(f"{name} {text}".rstrip() + "\n" for name, text in hypotheses.items()))
+        return ref, folder
+
+    return write
+
+
+def run(ref, folder):
+    score.main(["--ref", str(ref), "--decode_dir", str(folder)])
+    return [json.loads((folder / f"score_{kind}" / "result_jiwer.json").read_text()) for kind in ("wer", "cer")]
+
+
+def test_counts(decoded, capsys):
+    words, characters = run(*decoded({"a": "ONE TWO THREE", "b": "FOUR"}, {"b": "", "a": "one  too three six"}))
+    assert (words["substitutions"], words["deletions"], words["insertions"], words["words"]) == (1, 1, 1, 4)
+    assert (words["sentences"], words["sentence_errors"]) == (2, 2)
+    assert words["error_rate_percent"] == 75.0
+    assert characters["words"] == len("ONE TWO THREE") + len("FOUR")
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "references, hypotheses, message",
+    [
+        ({"a": "one", "b": "two"}, {"a": "one"}, "test/text: 1 utterances of .*ref_text are not in it .b."),
+        ({"a": "one"}, {"a": "one", "c": "x"}, "ref_text: 1 utterances of .*test/text are not in it .c."),
+        ({"a": ""}, {"a": "one"}, "no reference word"),
+    ],
+)
+def test_bad_input_is_named(decoded, references, hypotheses, message):
+    with pytest.raises(UserError, match=message):
+        run(*decoded(references, hypotheses))
+
+
+def test_an_utterance_twice_is_named(decoded):
+    ref, folder = decoded({"a": "one"}, {"a": "one"})
+    ref.write_text("a one\na one\n")
+    with pytest.raises(UserError, match=r"ref_text:2: utterance a occurs twice"):
+        run(ref, folder)
+
+
+def test_not_decoded_yet(tmp_path):
+    with pytest.raises(UserError, match="stage 12"):
+        run(tmp_path / "ref", tmp_path / "none")
+
+
+@pytest.mark.skipif(SCLITE is None, reason="sclite is not installed")
+def test_same_counts_as_sclite(decoded, tmp_path):
+    """On sentences with few errors the two alignments agree, as do upper and lower case."""
+    rng = random.Random(0)
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    references, hypotheses = {}, {}
+    for number in range(200):
+        words = [rng.choice(names) for _ in range(rng.randint(1, 7))]
+        references[f"u{number}"] = " ".join(words).upper()
+        kind, place = rng.choice(["none", "sub", "del", "ins"]), rng.randrange(len(words))
+        if kind == "sub":
+            words[place] = "wrong"
+        elif kind == "del":
+            del words[place]
+        elif kind == "ins":
+            words.insert(place, "extra")
+        hypotheses[f"u{number}"] = " ".join(words)
+    words, _ = run(*decoded(references, hypotheses))
+    for name, texts in (("ref", references), ("hyp", hypotheses)):
+        (tmp_path / f"{name}.trn").write_text("".join(f"{text} (s-{key})\n" for key, text in texts.items()))
+    trn = ["-r", str(tmp_path / "ref.trn"), "trn", "-h", str(tmp_path / "hyp.trn"), "trn"]
+    out = subprocess.run([SCLITE, *trn, "-i", "rm", "-o", "all", "stdout"], check=True, capture_output=True)
+    (tmp_path / "result.txt").write_bytes(out.stdout)
+    official = read_sclite(tmp_path / "result.txt")
+    assert official.wer > 5
+    del words["error_rate_percent"], words["tool"]
+    assert words == {key: getattr(official, key) for key in words}
