@@ -1,13 +1,24 @@
-# Environment of every recipe; sourced, never run. The first use installs everything (tools/install.sh).
-ENCRL_ROOT=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+# shellcheck shell=bash
+# Environment of every recipe; sourced, never run, by each script of ESPnet and ours. The first use installs everything.
+ENCRL_ROOT=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 export ENCRL_ROOT
+"${ENCRL_ROOT}/tools/install.sh" || return 2
 
-export PATH="${ENCRL_ROOT}/.venv/bin:/usr/lib/sctk/bin:${PATH}"
+if [ -n "${ENCRL_PYTHON:-}" ]; then
+    PATH="$(dirname "${ENCRL_PYTHON}"):${PATH}"
+else
+    PATH="${ENCRL_ROOT}/.venv/bin:${PATH}"
+fi
+# Last: Debian's sclite, and a sph2pipe of ours for where there is no other.
+export PATH="${PATH}:/usr/lib/sctk/bin:${ENCRL_ROOT}/tools/bin"
+# shellcheck source=/dev/null
 . "${ENCRL_ROOT}/tools/espnet/tools/extra_path.sh"
 export PATH="${PWD}/utils:${PATH}"
 
-# Kaldi-style scripts rely on the C collation order.
+# Kaldi-style scripts rely on the C collation order; Python must write UTF-8 all the same.
 export LC_ALL=C
 export PYTHONIOENCODING=UTF-8
 # One thread for each of the parallel jobs; encrl.sh raises it for training on CPU.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# Change or unset it for training on several machines, according to their network.
+export NCCL_SOCKET_IFNAME="${NCCL_SOCKET_IFNAME:-^lo,docker,virbr,vmnet,vboxnet}"

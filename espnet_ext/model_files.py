@@ -1,6 +1,7 @@
 """Finds and reads the two files of an ESPnet model: its training configuration and a checkpoint."""
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -115,30 +116,32 @@ def _unpack(archive: Path) -> tuple[Path, Path]:
     """Unpacks into `<archive without .zip>.unpacked/`, once for each version of the archive.
 
     ESPnet writes the final paths into the unpacked configuration, so nothing can be renamed afterwards: a marker,
-    written last, says that the directory is whole, and a lock keeps the ranks of a distributed training apart.
+    written last, says that the directory is whole and names the files, and a lock keeps the ranks of a distributed
+    training apart.
     """
-    from espnet2.main_funcs.pack_funcs import get_dict_from_cache, unpack
+    from espnet2.main_funcs.pack_funcs import unpack
 
     if not zipfile.is_zipfile(archive):
         raise UserError(f"{archive} is no zip or is cut off; copy or download it again")
     directory = archive.absolute().with_suffix(".unpacked")
-    marker = directory / ".complete"
+    marker = directory / ".complete.json"
     stat = archive.stat()
-    version = f"{directory} {stat.st_size} {stat.st_mtime_ns}"
+    version = [str(directory), stat.st_size, stat.st_mtime_ns]
     try:
         with directory.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not marker.is_file() or marker.read_text() != version:
+            done = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
+            if done.get("version") != version:
                 shutil.rmtree(directory, ignore_errors=True)
-                unpack(archive, directory, use_cache=False)
-                marker.write_text(version)
-        return _named_files(get_dict_from_cache(directory / "meta.yaml"), archive)
-    except UserError:
-        raise
+                done = {"version": version, "files": unpack(archive, directory, use_cache=False)}
+                temporary = marker.with_suffix(".tmp")
+                temporary.write_text(json.dumps(done), encoding="utf-8")
+                os.replace(temporary, marker)
     except OSError as error:
         raise UserError(f"{archive} cannot be unpacked into {directory}: {error}") from error
     except Exception as error:  # ESPnet raises bare errors and assertions for foreign archives
         raise UserError(f"{archive} is no model packed by ESPnet (stage 14 of asr.sh): {error}") from error
+    return _named_files(done["files"], archive)
 
 
 def _download(tag: str) -> tuple[Path, Path]:
@@ -156,7 +159,7 @@ def _download(tag: str) -> tuple[Path, Path]:
     return _named_files(files, tag)
 
 
-def _named_files(files: dict[str, str] | None, source: object) -> tuple[Path, Path]:
-    if not files or not {"asr_train_config", "asr_model_file"} <= files.keys():
-        raise UserError(f"{source} holds no ASR model, but {', '.join(files or ()) or 'nothing'}")
+def _named_files(files: dict[str, str], source: object) -> tuple[Path, Path]:
+    if not {"asr_train_config", "asr_model_file"} <= files.keys():
+        raise UserError(f"{source} holds no ASR model, but {', '.join(files) or 'nothing'}")
     return Path(files["asr_train_config"]), Path(files["asr_model_file"])

@@ -22,7 +22,7 @@ from typeguard import typechecked
 
 MIN_FRAMES = 5  # the shortest input that gives one output frame
 
-# (B, 1, T) bool, true for valid frames; None: treat all frames alike. torchaudio's modules pass no lengths to the layers
+# (B, 1, T) bool, true for valid frames; None: all are. torchaudio's layers do not pass the lengths on to the modules
 # inside them. A context variable belongs to one thread, so replicas of `nn.DataParallel` do not see each other's.
 _valid_frames: ContextVar[Tensor | None] = ContextVar("valid_frames", default=None)
 

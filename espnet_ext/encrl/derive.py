@@ -166,7 +166,8 @@ def _fill_model(config: Mapping[str, Any], state: dict[str, Tensor], root: Path,
             "directory of the model, or pack it (stage 14) and give the zip"
         ) from error
     except Exception as error:  # ESPnet's constructors raise what they like
-        raise UserError(f"{source} does not fit its config.yaml: {error}") from error
+        first = " ".join(str(error).split("\n\t")[:2])  # PyTorch lists every tensor of another size
+        raise UserError(f"{source} does not fit its config.yaml: {first}") from error
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing:
         raise UserError(f"{source} does not fit its config.yaml: it lacks {len(missing)} tensors, e.g. {missing[0]}")

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from espnet2.tasks.asr import ASRTask
-from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from torch import Tensor
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
 from espnet_ext.config import option_names, read_config, write_config
 from espnet_ext.encrl.students import student_args
 from espnet_ext.errors import UserError, did_you_mean
+from espnet_ext.model_files import read_state_dict
 
 
 def student_state(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -57,7 +57,7 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
     source = encrl_exp / (checkpoint or f"valid.{name}_loss.ave.pth")
     if not source.exists():
         raise UserError(f"{source} does not exist: the EncRL training has not finished; run stage 11 again")
-    state = student_state(safe_torch_load(source, map_location="cpu"), name)
+    state = student_state(read_state_dict(source), name)
     model = ASRTask.build_model(Namespace(**config))
     try:
         model.load_state_dict(state)

@@ -9,14 +9,13 @@ from pathlib import Path
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
-from espnet2.torch_utils.safe_torch_load import safe_torch_load
 from torch import Tensor
 
 from espnet_ext.config import read_config, recipe_directory
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.encrl.outputs import Outputs, compute_outputs
 from espnet_ext.errors import UserError
-from espnet_ext.model_files import find_model_files
+from espnet_ext.model_files import find_model_files, read_state_dict
 
 
 class Teacher:
@@ -80,7 +79,7 @@ def load_teacher(source: str, train_mode: bool = False) -> Teacher:
 def _check_filled(model: ESPnetASRModel, checkpoint: Path, source: str) -> None:
     """ESPnet loads with `strict=False`: a tensor that the file lacks would silently stay random."""
     # ESPnet <= 202511 spells `embed.out` as a Sequential; the loader maps it.
-    stored = {key.replace("embed.out.0.", "embed.out.") for key in safe_torch_load(checkpoint, map_location="cpu")}
+    stored = {key.replace("embed.out.0.", "embed.out.") for key in read_state_dict(checkpoint)}
     missing = [key for key in model.state_dict() if key not in stored and not key.endswith("num_batches_tracked")]
     if missing:
         raise UserError(

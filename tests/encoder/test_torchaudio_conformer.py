@@ -36,39 +36,25 @@ def warm(encoder: TorchaudioConformerEncoder) -> TorchaudioConformerEncoder:
     return encoder.eval()
 
 
-def train_results(mask_padding: bool, garbage: float, mates: int) -> list[torch.Tensor]:
-    """Trains a step on the last utterances of the batch, where the others, if any, have no valid frame.
+def train_results(mask_padding: bool, garbage: float = 0.0, mates: int = 0) -> list[torch.Tensor]:
+    """Runs a training step on a batch to which `mates` utterances of nothing but padding are added.
 
     Returns:
-        Valid outputs, gradients of parameters and input, running statistics.
+        Valid outputs, gradients at valid frames of the input, gradients of parameters, running statistics.
     """
     encoder = tiny(mask_padding).train()
-    x, lengths = make_batch(garbage)[1:], LENGTHS[1:]
-    if mates:  # makes the batch, and so every utterance's padding, 33 frames longer
-        x = torch.nn.functional.pad(x, (0, 0, 0, 33), value=garbage)
-        x = torch.cat([torch.full((mates, x.size(1), 6), garbage), x])
-        lengths = torch.cat([torch.zeros(mates, dtype=lengths.dtype), lengths])
-        encoder_lengths = lengths.clone()
-    else:
-        encoder_lengths = lengths
-    x.requires_grad_()
-    # The encoder cuts at the longest utterance; here the padding itself must have another extent.
-    out, olens = encoder.embed(x, encoder_lengths, mask_padding)
-    out = encoder.position(out)
-    olens = olens.clamp(min=0)
-    with valid_frames(olens if mask_padding else None, out.size(1)):
-        padding = torch.arange(out.size(1)) >= olens.clamp(min=1)[:, None]
-        out = out.transpose(0, 1)
-        for layer in encoder.encoders:
-            out = layer(out, padding)
-        out = out.transpose(0, 1)
+    x = torch.cat([make_batch(garbage), torch.full((mates, 37, 6), garbage)]).requires_grad_()
+    lengths = torch.cat([LENGTHS, torch.zeros(mates, dtype=LENGTHS.dtype)])
+    out, olens, _ = encoder(x, lengths)
     valid = torch.cat([out[i, :n] for i, n in enumerate(olens)])
     (valid * torch.linspace(-1, 1, valid.numel()).view_as(valid)).sum().backward()
     gradient = torch.cat([x.grad[i, :n] for i, n in enumerate(lengths)])
     return [valid.detach(), gradient, *(p.grad for p in encoder.parameters()), *encoder.buffers()]
 
 
-@pytest.mark.parametrize(("num_blocks", "parameters"), [(12, 18_600_192), (6, 9_462_528), (4, 6_416_640), (2, 3_370_752)])
+@pytest.mark.parametrize(
+    ("num_blocks", "parameters"), [(12, 18_600_192), (6, 9_462_528), (4, 6_416_640), (2, 3_370_752)]
+)
 def test_sizes_of_the_paper(num_blocks, parameters):
     with torch.device("meta"):
         modules = TorchaudioConformerEncoder(80, num_blocks=num_blocks), torch.nn.Linear(256, 256)
@@ -105,7 +91,7 @@ def test_batch_equals_one_by_one():
 
 
 def test_padding_changes_nothing_in_training():
-    expected = train_results(mask_padding=True, garbage=0.0, mates=0)
+    expected = train_results(mask_padding=True)
     for garbage, mates in ((100.0, 0), (0.0, 2), (-3.0, 2)):
         for a, b in zip(train_results(True, garbage, mates), expected, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
@@ -127,7 +113,7 @@ def test_released_behaviour_depends_on_padding():
     out, lengths, _ = encoder(make_batch(), LENGTHS)
     alone, _, _ = encoder(make_batch()[1:2, :21], LENGTHS[1:2])
     assert not torch.allclose(out[1:2, : lengths[1]], alone, atol=1e-2)
-    one, other = train_results(False, 0.0, 0), train_results(False, 0.0, 2)
+    one, other = train_results(False), train_results(False, mates=2)
     same = [torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(one, other, strict=True)]
     assert not any(same[:2])
     assert not all(same[2:])

@@ -1,0 +1,125 @@
+"""mini_an4 from data to score with the real asr.sh, sclite and sentencepiece, as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from espnet_ext.model_files import find_model_files
+
+ROOT = Path(__file__).parents[2]
+SUFFIX = "raw_en_bpe30"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    """A copy of the recipe directory beside links to the rest of the repository."""
+    if not (ROOT / "tools/espnet/egs2").exists():
+        pytest.skip("needs ESPnet's recipe tree: run tools/install.sh")
+    root = tmp_path_factory.mktemp("repository")
+    target = root / "egs2/mini_an4/encrl1"
+    ignore = shutil.ignore_patterns("data", "dump", "exp", "downloads", "RESULTS*")
+    shutil.copytree(ROOT / "egs2/mini_an4/encrl1", target, symlinks=True, ignore=ignore)
+    for name in ("egs2/TEMPLATE", "tools", "path.sh"):
+        (root / name).symlink_to(ROOT / name)
+    return target
+
+
+def run(recipe: Path, *options: str, status: int = 0) -> str:
+    result = subprocess.run(
+        ["./run.sh", *options],
+        cwd=recipe,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert result.returncode == status, result.stdout[-5000:]
+    return result.stdout
+
+
+MODELS = ("--students", "e1", "--student_source", "encrl scratch teacher")
+
+
+@pytest.fixture(scope="module")
+def finished(recipe) -> Path:
+    output = run(recipe, "--stage", "1", "--stop_stage", "13", *MODELS)
+    assert "| e1 " in output
+    return recipe
+
+
+def test_every_model_is_trained_decoded_and_scored(finished):
+    for name in ("teacher", "e1_encrl", "e1_scratch", "e1_teacher"):
+        exp = finished / f"exp/asr_{name}_{SUFFIX}"
+        assert (exp / "valid.cer_ctc.ave.pth").exists()
+        results = list(exp.glob("decode_*/test/score_wer/result.txt"))
+        assert len(results) == 1 and "Sum/Avg" in results[0].read_text()
+        assert "### WER" in (exp / "RESULTS.md").read_text()  # ESPnet's own
+    table = (finished / "RESULTS.md").read_text()
+    assert all(word in table for word in ("encrl", "scratch", "teacher", "vs scratch"))
+    assert (finished / "exp/wer_vs_params.png").stat().st_size > 10_000
+
+
+def test_second_run_keeps_what_is_finished(finished):
+    checkpoint = finished / f"exp/asr_e1_encrl_{SUFFIX}/checkpoint.pth"
+    before = checkpoint.stat().st_mtime_ns
+    output = run(finished, "--stage", "11", "--stop_stage", "13", *MODELS)
+    assert output.count("already trained") == 5 and output.count("already scored") == 4
+    assert checkpoint.stat().st_mtime_ns == before
+
+
+def test_override_makes_another_experiment(finished):
+    options = ("--students", "e1", "--finetune_args", "--max_epoch 1")
+    run(finished, "--stage", "11", "--stop_stage", "11", "--student_source", "encrl", *options)
+    exp = finished / f"exp/asr_e1_encrl_{SUFFIX}_max_epoch1"
+    assert (exp / "1epoch.pth").exists() and not (exp / "2epoch.pth").exists()
+
+
+def test_existing_teacher_is_used(finished):
+    teacher = f"exp/asr_teacher_{SUFFIX}"
+    options = ("--teacher", teacher, "--students", "e1", "--student_source", "encrl")
+    run(finished, "--stage", "11", "--stop_stage", "13", *options)
+    assert (finished / f"exp/asr_teacher_from_exp_asr_teacher_{SUFFIX}/model.pth").exists()
+
+
+def test_packed_student_decodes_without_the_extension(finished, tmp_path):
+    run(finished, "--stage", "14", "--stop_stage", "14", "--skip_packing", "false", *MODELS)
+    archive = next((finished / f"exp/asr_e1_encrl_{SUFFIX}").glob("*.zip"))
+    config, checkpoint = find_model_files(shutil.copy(archive, tmp_path))
+    code = (
+        "import sys; sys.modules['espnet_ext'] = None\n"
+        "import soundfile; from espnet2.bin.asr_inference import Speech2Text\n"
+        "recognise = Speech2Text(sys.argv[1], sys.argv[2], ctc_weight=1.0, beam_size=1)\n"
+        "print(recognise(soundfile.read(sys.argv[3])[0])[0][0])"
+    )
+    audio = next((finished / "dump/raw/test").glob("data/**/*.flac"))
+    subprocess.run([sys.executable, "-c", code, str(config), str(checkpoint), str(audio)], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--finetune_arg", "x"), "did you mean --finetune_args"),
+        (("--asr_config", "x"), "set by encrl.sh"),
+        (("--students", "e7"), "conf/e7.yaml does not exist"),
+        (("--student_source", "magic"), "'magic' is not"),
+        (("--nj", "many"), "--nj takes a number"),
+        (("--teacher", "no/such/teacher/here"), "no/such/teacher/here does not exist"),
+        (("--finetune_config", "conf/none.yaml"), "conf/none.yaml does not exist"),
+        (("--stage",), "needs a value"),
+    ],
+)
+def test_bad_options_stop_before_any_work(recipe, options, message):
+    output = run(recipe, *options, status=2)
+    assert message in output.splitlines()[-1]
+
+
+def test_help_names_own_options_and_those_of_asr_sh(recipe):
+    output = run(recipe, "--help")
+    for word in ("--students", "--student_source", "--teacher", "--finetune_args", "--max_wav_duration", "Stages"):
+        assert word in output
