@@ -3,6 +3,7 @@
 import os
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,19 @@ def recipe_directory(config_file: Path, config: Mapping[str, Any]) -> Path:
     if not relative or Path(relative).exists():
         return Path.cwd()
     return next((p for p in Path(config_file).absolute().parents if (p / relative).exists()), Path.cwd())
+
+
+def with_absolute_paths(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Returns a configuration whose files are found from here; unchanged if its recipe directory is the current one.
+
+    Args:
+        config: training configuration of an experiment.
+        root: what `recipe_directory` says of it.
+    """
+    config = deepcopy(dict(config))
+    if root == Path.cwd():
+        return config
+    for holder, key in ((config, "bpemodel"), (config.get("normalize_conf") or {}, "stats_file")):
+        if holder.get(key) and (root / holder[key]).exists():
+            holder[key] = str((root / holder[key]).resolve())
+    return config

@@ -3,14 +3,14 @@
 Relative paths in its configuration (statistics, BPE model) become absolute; the checkpoint is linked, not copied.
 
 Example:
-    % python3 -m espnet_ext.bin.link_model --source ../../librispeech/asr1/exp/asr_conformer --output_dir exp/asr_teacher
+    % python3 -m espnet_ext.bin.link_model --source ../../x/asr1/exp/asr_conformer --output_dir exp/asr_teacher
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from espnet_ext.config import merge, read_config, recipe_directory, write_config
+from espnet_ext.config import read_config, recipe_directory, with_absolute_paths, write_config
 from espnet_ext.errors import run_main
 
 
@@ -29,13 +29,8 @@ def main(cmd: list[str] | None = None) -> None:
 
     config_file, checkpoint = find_model_files(args.source)
     config = read_config(config_file)
-    root = recipe_directory(config_file, config)
-    paths = {"bpemodel": config.get("bpemodel")}
-    stats_file = (config.get("normalize_conf") or {}).get("stats_file")
-    found = {key: str((root / path).resolve()) for key, path in paths.items() if path and (root / path).exists()}
-    if stats_file:
-        found["normalize_conf"] = {"stats_file": str((root / stats_file).resolve())}
-    write_config(merge(config, found), args.output_dir / "config.yaml")
+    config = with_absolute_paths(config, recipe_directory(config_file, config))
+    write_config(config, args.output_dir / "config.yaml")
     link = args.output_dir / "model.pth"
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     temporary.symlink_to(checkpoint.resolve())

@@ -16,7 +16,7 @@ from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
-from espnet_ext.config import read_config, recipe_directory, write_config
+from espnet_ext.config import read_config, recipe_directory, with_absolute_paths, write_config
 from espnet_ext.errors import UserError
 from espnet_ext.model_files import find_model_files, read_state_dict
 
@@ -145,7 +145,7 @@ def derive_student(
     state = _fill_model(config, state, root, checkpoint_file)
     logging.info(f"Layers {selected} of {num_layers} of {checkpoint_file}")
 
-    write_config(_readable_from_here(config, root), output_dir / "config.yaml")
+    write_config(with_absolute_paths(config, root), output_dir / "config.yaml")
     target = output_dir / "model.pth"
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     torch.save(state, temporary)
@@ -172,14 +172,3 @@ def _fill_model(config: Mapping[str, Any], state: dict[str, Tensor], root: Path,
     if missing:
         raise UserError(f"{source} does not fit its config.yaml: it lacks {len(missing)} tensors, e.g. {missing[0]}")
     return model.state_dict()
-
-
-def _readable_from_here(config: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Makes the paths that a model needs absolute where they start from another recipe's directory."""
-    if root == Path.cwd():
-        return config
-    config = deepcopy(config)
-    for holder, key in ((config, "bpemodel"), (config.get("normalize_conf") or {}, "stats_file")):
-        if holder.get(key) and (root / holder[key]).exists():
-            holder[key] = str((root / holder[key]).resolve())
-    return config

@@ -2,6 +2,11 @@
 # One large CTC model (teacher) -> several small ones (students): EncRL, CTC finetuning, decoding, scoring.
 # Runs in a recipe directory. Every stage but EncRL itself is ESPnet's own asr.sh, called once per model.
 set -euo pipefail
+# First, because asr.sh and python3 are there only after the installation that it makes.
+. ./path.sh
+# shellcheck source=/dev/null
+. ./cmd.sh
+: "${cuda_cmd:?cmd.sh must set cuda_cmd}"
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (encrl.sh) $*"; }
 die() { echo "error: $*" >&2; exit 2; }
@@ -9,9 +14,9 @@ min() { [ "$1" -le "$2" ] && echo "$1" || echo "$2"; }
 max() { [ "$1" -ge "$2" ] && echo "$1" || echo "$2"; }
 
 # General configuration
-stage=1              # Processes starts from the specified stage.
-stop_stage=10000     # Processes is stopped at the specified stage.
-ngpu=1               # The number of gpus ("0" uses cpu, otherwise use gpu).
+stage=1              # First stage to run.
+stop_stage=10000     # Last stage to run.
+ngpu=1               # Number of GPUs (0: use the CPU).
 num_nodes=1          # The number of nodes.
 nj=32                # The number of parallel jobs; also the CPU threads of a training with --ngpu 0 (at most all cores).
 inference_nj=        # The number of parallel jobs in decoding (default: --nj).
@@ -48,7 +53,7 @@ token_type=bpe       # Tokenization type (char or bpe).
 nbpe=30              # The number of BPE vocabulary.
 bpemode=unigram      # Mode of BPE (unigram or bpe).
 feats_type=raw       # Feature type; EncRL takes raw audio.
-feats_normalize=global_mvn # Normalizaton layer type.
+feats_normalize=global_mvn # Normalization layer type.
 audio_format=flac    # Audio format: wav, flac, wav.ark, flac.ark.
 fs=16k               # Sampling rate.
 speed_perturb_factors= # perturbation factors, e.g. "0.9 1.0 1.1" (separated by space).
@@ -75,7 +80,7 @@ Stages (asr.sh's numbers):
 
 Options:
 $(sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed '$d' \
-    | sed -E 's/^([a-z_]+)=("[^"]*"|[^ ]*) *# (.*)/    --\1|\3 (default=\2)/; s/^ +# /|/; s/^# (.*)/\n  \1/' \
+    | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ ]*) *# (.*)/    --\1|\3 (default=\2)/; s/^ +# /|/; s/^# (.*)/\n  \1/' \
     | awk -F'|' 'NF == 2 { printf "%-24s %s\n", $1, $2; next } { print }')
 
 Every other option of asr.sh is passed on to it:
@@ -118,11 +123,6 @@ print(*difflib.get_close_matches(sys.argv[1], sys.stdin.read().split(), n=1))" "
     fi
     shift 2
 done
-
-. ./path.sh
-# shellcheck source=/dev/null
-. ./cmd.sh
-: "${cuda_cmd:?cmd.sh must set cuda_cmd}"
 
 for name in stage stop_stage ngpu nj num_nodes; do
     [[ ${!name} =~ ^[0-9]+$ ]] || die "--${name} takes a number, not '${!name}'"
@@ -287,7 +287,7 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
     log "Stage 11: ${name} (log: ${exp_dir}/train.log)"
     [ -f "${exp_dir}/checkpoint.pth" ] && ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}"
     threads=1
-    [ "${ngpu}" -eq 0 ] && threads=$(min "${nj}" "$(nproc)")
+    [ "${ngpu}" -eq 0 ] && threads=$(min "${nj}" "$(env -u OMP_NUM_THREADS nproc)") # nproc obeys that variable
     ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid $$ &
     progress_pid=$!
     OMP_NUM_THREADS=${threads} step "train_$(basename "${exp_dir}")" "$@" || status=$?

@@ -11,5 +11,6 @@ cd "$(dirname "$0")"
     --train_set train \
     --valid_set valid \
     --test_sets "test" \
+    --local_data_opts "--snr_db 5,20" \
     --student_source "encrl scratch" \
     "$@"
