@@ -75,7 +75,7 @@ def collect(exp_dir: Path, inference_tag: str, test_sets: list[str]) -> Experime
     notes: list[str] = []
     model, start, parents = _lineage(exp_dir, notes)
     encrl = next((run for parent in parents if (run := _training(parent, notes)).students), None)
-    if start == "encrl" and encrl is None:
+    if start.startswith("encrl") and encrl is None:
         notes.append("the EncRL training is not found through lineage.yaml, so its cost is missing")
     parameters, layers = _size(exp_dir, notes)
     scores = {name: find_score(exp_dir / inference_tag, name) for name in test_sets}

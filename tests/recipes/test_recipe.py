@@ -62,7 +62,7 @@ def test_every_model_is_trained_decoded_and_scored(finished):
         assert "### WER" in (exp / "RESULTS.md").read_text()  # ESPnet's own
     table = (finished / "RESULTS.md").read_text()
     assert all(word in table for word in ("encrl", "scratch", "teacher", "vs scratch"))
-    assert (finished / "exp/wer_vs_params.png").stat().st_size > 10_000
+    assert (finished / "RESULTS_wer_vs_params.png").stat().st_size > 10_000
 
 
 def test_second_run_keeps_what_is_finished(finished):
@@ -117,6 +117,12 @@ def test_packed_student_decodes_without_the_extension(finished, tmp_path):
 def test_bad_options_stop_before_any_work(recipe, options, message):
     output = run(recipe, *options, status=2)
     assert message in output.splitlines()[-1]
+
+
+def test_nothing_left_after_filtering_is_said(finished):
+    options = ("--max_wav_duration", "0.2", "--dumpdir", "dump_empty")
+    output = run(finished, "--stage", "3", "--stop_stage", "10", *options, *MODELS, status=2)
+    assert "dump_empty" in output.splitlines()[-1]
 
 
 def test_help_names_own_options_and_those_of_asr_sh(recipe):

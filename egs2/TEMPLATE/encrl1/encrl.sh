@@ -66,6 +66,7 @@ inference_config=    # Config for decoding (default: <conf_dir>/decode.yaml).
 inference_args=      # Arguments for decoding. They overwrite the config.
 inference_tag=       # Suffix to the result dir for decoding.
 inference_asr_model=valid.cer_ctc.ave.pth # Model file that is decoded and packed.
+results=RESULTS.md   # Comparison table of the run; a CSV and the plots go beside it.
 hf_repo=             # Stage 15 uploads student NAME to <hf_repo>_NAME.
 
 help_message="Usage: $0 [options]
@@ -75,7 +76,7 @@ Stages (asr.sh's numbers):
     6-9    language model and n-gram; skipped unless --use_lm / --use_ngram true
     10     statistics, once for teacher and students
     11     training: teacher (unless --teacher names one), EncRL of all students, CTC finetuning of each
-    12-13  decoding and scoring of every model; comparison table in RESULTS.md
+    12-13  decoding and scoring of every model; comparison table (--results)
     14-15  packing and upload of every student (--skip_packing false, --skip_upload_hf false --hf_repo user/name)
 
 Options:
@@ -258,6 +259,12 @@ fi
 # ------------------------------------------------------------------ stage 10: statistics
 first_exp=${teacher_exp}
 [ -n "${teacher}" ] && read -r _ _ first_exp <<< "${models[1]}"
+if in_range 10 11; then
+    for set in "${train_set}${sp}" "${valid_set}"; do
+        [ -s "${dumpdir}/${feats_type}/${set}/text" ] || die "${PWD}/${dumpdir}/${feats_type}/${set} has no utterance:" \
+            "run stages 1-5; stage 4 keeps those between --min_wav_duration and --max_wav_duration that have a transcript"
+    done
+fi
 if in_range 10 10; then
     log "Stage 10: statistics (output: ${logdir}/statistics.log)"
     step statistics asr 10 10 --asr_config "${first_exp}/recipe.yaml" --asr_exp "${first_exp}"
@@ -357,6 +364,7 @@ print(yaml.safe_load(open(sys.argv[1]))['encoder_conf']['num_blocks'])" "${conf_
                 fi ;;
             scratch) args=${scratch_args} ;;
         esac
+        [ "${source}" = encrl ] && source=${encrl_tag} # tells variants of EncRL apart in the table
         lineage "${exp_dir}" "${name}" "${source}" "${parents}"
         train "${name} ${source}" "${exp_dir}" "${start}" asr 11 11 --asr_config "${exp_dir}/recipe.yaml" \
             --asr_args "${args}" --asr_exp "${exp_dir}" ${start:+--pretrained_model "${start}"}
@@ -413,8 +421,9 @@ if in_range 12 13; then
 fi
 if in_range 13 13; then
     ${python} -m espnet_ext.bin.report --exp_dirs "${exp_dirs[@]}" --inference_tag "${inference_tag}" \
-        --inference_asr_model "${inference_asr_model}" --test_sets "${test_sets}" --output RESULTS.md \
-        --plot "${expdir}/wer_vs_params.png"
+        --inference_asr_model "${inference_asr_model}" --test_sets "${test_sets}" \
+        --title "Results on $(basename "$(dirname "${PWD}")")" --output "${results}" \
+        --plot "${results%.md}_wer_vs_params.png" --curves "${results%.md}_training_curves.png"
 fi
 
 # ------------------------------------------------------------------ stages 14-15: packing and upload

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
     --ngpu 0 \
     --nj 2 \
     --lang en \
-    --nbpe 28 \
+    --nbpe 29 \
     --train_set train \
     --valid_set valid \
     --test_sets "test" \

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
     --ngpu 0 \
     --nj 2 \
     --lang en \
-    --nbpe 256 \
+    --nbpe 500 \
     --train_set train_clean_5 \
     --valid_set valid \
     --test_sets "dev_clean test_clean" \
