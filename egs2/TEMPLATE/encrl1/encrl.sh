@@ -273,7 +273,7 @@ fi
 # ------------------------------------------------------------------ stage 11: training
 digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 train() { # name shown, experiment, file it starts from or "", command... ; skips what is finished, resumes what is not
-    local name=$1 exp_dir=$2 start=$3 key threads status=0
+    local name=$1 exp_dir=$2 start=$3 key threads progress_pid
     shift 3
     key="$(digest "${exp_dir}/recipe.yaml" ${start:+"${start}"})"
     if [ -f "${exp_dir}/.trained" ]; then
@@ -283,6 +283,9 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
         fi
         rm "${exp_dir}/.trained"
     fi
+    # Inherited by the training itself: of a run that was killed, it may still be going on.
+    exec 8> "${exp_dir}/.lock"
+    flock -n 8 || die "another process is training in ${PWD}/${exp_dir}; wait for it or stop it (ps -ef | grep ${exp_dir})"
     if [ -n "${start}" ]; then
         # A training must not go on from another start than it began with.
         if [ -f "${exp_dir}/checkpoint.pth" ] && [ -f "${exp_dir}/.start" ] \
@@ -297,12 +300,12 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
     [ "${ngpu}" -eq 0 ] && threads=$(min "${nj}" "$(env -u OMP_NUM_THREADS nproc)") # nproc obeys that variable
     ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid $$ &
     progress_pid=$!
-    OMP_NUM_THREADS=${threads} step "train_$(basename "${exp_dir}")" "$@" || status=$?
+    OMP_NUM_THREADS=${threads} step "train_$(basename "${exp_dir}")" "$@"
     kill "${progress_pid}" 2> /dev/null || true
     wait "${progress_pid}" 2> /dev/null || true
-    [ "${status}" -eq 0 ] || exit "${status}"
     ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}" --check_finite true
     echo "${key}" > "${exp_dir}/.trained.tmp" && mv "${exp_dir}/.trained.tmp" "${exp_dir}/.trained"
+    exec 8>&-
 }
 lineage() { # experiment, model, source, parents
     echo "{model: $2, source: $3, parents: [$4]}" > "$1/lineage.yaml.tmp"
@@ -389,7 +392,7 @@ score_without_sclite() { # experiment
     local set
     for set in $(decoded_sets); do
         ${python} -m espnet_ext.bin.score --ref "${dumpdir}/${feats_type}/${set}/text" \
-            --decode_dir "$1/${inference_tag}/${set}"
+            --decode_dir "$1/${inference_tag}/${set}" || return 1
     done
 }
 exp_dirs=()
