@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from espnet_ext.errors import UserError, did_you_mean
+from espnet_ext.files import atomic
 
 # What describes a model, as opposed to its training. The names are options of `espnet2.bin.asr_train`.
 MODEL_KEYS = frozenset(
@@ -60,12 +61,9 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
 
 
 def write_config(config: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Writes YAML under a temporary name and renames it, so that a file that exists is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    os.replace(temporary, path)
+    """Writes YAML; a file that exists is whole."""
+    with atomic(path) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def recipe_directory(config_file: Path, config: Mapping[str, Any]) -> Path:

@@ -7,11 +7,11 @@ Example:
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from espnet_ext.config import read_config, recipe_directory, with_absolute_paths, write_config
 from espnet_ext.errors import run_main
+from espnet_ext.files import atomic
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -31,10 +31,8 @@ def main(cmd: list[str] | None = None) -> None:
     config = read_config(config_file)
     config = with_absolute_paths(config, recipe_directory(config_file, config))
     write_config(config, args.output_dir / "config.yaml")
-    link = args.output_dir / "model.pth"
-    temporary = link.with_name(f".{link.name}.{os.getpid()}")
-    temporary.symlink_to(checkpoint.resolve())
-    os.replace(temporary, link)
+    with atomic(args.output_dir / "model.pth") as temporary:
+        temporary.symlink_to(checkpoint.resolve())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from espnet_ext.errors import UserError, run_main
+from espnet_ext.files import atomic
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -59,10 +60,8 @@ def main(cmd: list[str] | None = None) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file that appears complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp.{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

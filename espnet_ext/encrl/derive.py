@@ -1,7 +1,6 @@
 """A student made of chosen encoder layers of a teacher or of a larger student: a stock ESPnet experiment."""
 
 import logging
-import os
 import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from torch import Tensor
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
 from espnet_ext.config import read_config, recipe_directory, with_absolute_paths, write_config
 from espnet_ext.errors import UserError
+from espnet_ext.files import atomic
 from espnet_ext.model_files import find_model_files, read_state_dict
 
 # ESPnet's conformer, transformer, branchformer and e_branchformer; the paper's encoder.
@@ -147,9 +147,8 @@ def derive_student(
 
     write_config(with_absolute_paths(config, root), output_dir / "config.yaml")
     target = output_dir / "model.pth"
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    torch.save(state, temporary)
-    os.replace(temporary, target)
+    with atomic(target) as temporary:
+        torch.save(state, temporary)
     return target
 
 

@@ -1,6 +1,5 @@
 """A student of an EncRL run as a stock ESPnet experiment: `config.yaml` and `model.pth`."""
 
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import espnet_ext.autoload  # noqa: F401  (registers our encoders)
 from espnet_ext.config import option_names, read_config, write_config
 from espnet_ext.encrl.students import student_args
 from espnet_ext.errors import UserError, did_you_mean
+from espnet_ext.files import atomic
 from espnet_ext.model_files import read_state_dict
 
 
@@ -65,7 +65,6 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
         raise UserError(f"{source} does not fill the model of student '{name}': {error}") from error
     write_config(config, output_dir / "config.yaml")
     target = output_dir / "model.pth"
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    torch.save(model.state_dict(), temporary)
-    os.replace(temporary, target)
+    with atomic(target) as temporary:
+        torch.save(model.state_dict(), temporary)
     return target

@@ -1,7 +1,6 @@
 """The figures: WER against parameters, and training curves."""
 
 import math
-import os
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from espnet_ext.files import atomic
 from espnet_ext.report.collect import Experiment, Training
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color) is safe for colour-blind readers; markers repeat the distinction.
@@ -116,8 +116,6 @@ def _criteria(encrl: Training) -> list[str]:
 
 def _write(figure: Figure, path: Path) -> None:
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp.{path.name}")
-    figure.savefig(temporary, dpi=_DOTS_PER_INCH, format=path.suffix.removeprefix(".") or "png")
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=_DOTS_PER_INCH, format=path.suffix.removeprefix(".") or "png")
     plt.close(figure)
-    os.replace(temporary, path)
