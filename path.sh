@@ -20,5 +20,7 @@ export LC_ALL=C
 export PYTHONIOENCODING=UTF-8
 # One thread for each of the parallel jobs; encrl.sh raises it for training on CPU.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# Threads that wait by spinning make a training several times slower where another process wants the core.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 # Change or unset it for training on several machines, according to their network.
 export NCCL_SOCKET_IFNAME="${NCCL_SOCKET_IFNAME:-^lo,docker,virbr,vmnet,vboxnet}"

@@ -51,7 +51,7 @@ class EncRLTask(ASRTask):
         group.add_argument(
             "--criteria",
             type=yaml.safe_load,
-            default=[{"loss": "clip", "on": "encoder"}, {"loss": "mse", "on": "log_probs"}],
+            default=[{"loss": "clip", "on": "encoder"}, {"loss": "kld", "on": "log_probs"}],
             help="List of {loss, on, weight, conf, project}, e.g. '[{loss: mse, on: log_probs}]'",
         )
 
