@@ -198,6 +198,8 @@ step() { # log name, command...
     if [ "${status}" -ne 0 ]; then
         tail -n 30 "${file}" >&2
         grep -h '^error: ' "${file}" >&2 || true
+        ! grep -q 'no utterances remained' "${file}" || die "no utterance is left after filtering: stage 4 keeps those between" \
+            "--min_wav_duration and --max_wav_duration that have a transcript; whole log: ${PWD}/${file}"
         die "${name} failed (exit status ${status}); whole log: ${PWD}/${file}"
     fi
 }

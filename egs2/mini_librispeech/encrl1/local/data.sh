@@ -11,14 +11,16 @@ SECONDS=0
 
 test_clean=true                            # false: prepare no data/test_clean (then give run.sh --test_sets dev_clean).
 url=https://www.openslr.org/resources      # A mirror, e.g. https://openslr.elda.org/resources
+num_eval=0                                 # Also make smaller evaluation sets, e.g. 300: dev_clean_300, test_clean_300.
 nj=4                                       # Parallel processes of the check.
 
 # shellcheck disable=SC2034 # parse_options.sh prints it
 help_message=$(cat << EOF
-Usage: [MINI_LIBRISPEECH=DIR] $0 [--test_clean true|false] [--url ${url}] [--nj ${nj}]
+Usage: [MINI_LIBRISPEECH=DIR] $0 [--test_clean true|false] [--num_eval ${num_eval}] [--url ${url}] [--nj ${nj}]
 DIR is a directory named LibriSpeech (with SPEAKERS.TXT, train-clean-5, dev-clean or dev-clean-2, test-clean), or holds it.
 Without MINI_LIBRISPEECH the corpus is downloaded to downloads/.
 From run.sh: --local_data_opts "--test_clean false" --test_sets dev_clean
+             --local_data_opts "--num_eval 300" --test_sets "dev_clean_300 test_clean_300"
 EOF
 )
 log "$0 $*"
@@ -148,6 +150,11 @@ done
 # Validating on 200 utterances of dev-clean keeps an epoch short; WER is reported on the whole set.
 num_dev=$(wc -l < data/dev_clean/text)
 utils/subset_data_dir.sh data/dev_clean "$((num_dev < 200 ? num_dev : 200))" data/valid
+if [ "${num_eval}" -gt 0 ]; then
+    for dset in "${dsets[@]:1}"; do
+        utils/subset_data_dir.sh "data/${dset}" "${num_eval}" "data/${dset}_${num_eval}"
+    done
+fi
 python3 -m espnet_ext.bin.check_data --fs 16000 --nj "${nj}" "${dsets[@]/#/data/}"
 
 log "Successfully finished. [elapsed=${SECONDS}s]"
