@@ -44,6 +44,7 @@ def run(recipe: Path, *options: str, status: int = 0) -> str:
 
 
 MODELS = ("--students", "e1", "--student_source", "encrl scratch teacher")
+ALIGNED = ("--encrl_args", "--max_epoch 1", "--stage", "11", "--stop_stage", "11", "--student_source", "encrl")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,13 @@ def test_override_makes_another_experiment(finished):
     run(finished, "--stage", "11", "--stop_stage", "11", "--student_source", "encrl", *options)
     exp = finished / f"exp/asr_e1_encrl_{SUFFIX}_max_epoch1"
     assert (exp / "1epoch.pth").exists() and not (exp / "2epoch.pth").exists()
+
+
+def test_encrl_of_more_students_serves_as_well(finished):
+    output = run(finished, *ALIGNED, "--students", "e2 e1")
+    assert "EncRL e2+e1" in output
+    output = run(finished, *ALIGNED, "--students", "e1")
+    assert output.count("already trained") == 3  # teacher, EncRL, e1
 
 
 def test_existing_teacher_is_used(finished):

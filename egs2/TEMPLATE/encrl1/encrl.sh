@@ -161,6 +161,16 @@ if [ -n "${teacher}" ]; then
 fi
 encrl_tag="encrl$(config_tag "${encrl_config}" encrl)$(clean "${encrl_args}")${teacher_tag}"
 encrl_exp="${expdir}/${encrl_tag}_${students// /_}_${suffix}${sp}"
+if [ ! -d "${encrl_exp}" ]; then
+    # A finished EncRL training of more students serves as well.
+    for dir in "${expdir}/${encrl_tag}"_*; do
+        read -r tag trained 2> /dev/null < "${dir}/.students" || continue
+        [ "${tag}" = "${encrl_tag}_${suffix}${sp}" ] || continue
+        [ -f "${dir}/.trained" ] || continue
+        missing=$(comm -23 <(tr ' ' '\n' <<< "${students}" | sort) <(tr ' ' '\n' <<< "${trained}" | sort))
+        [ -n "${missing}" ] || encrl_exp=${dir}
+    done
+fi
 student_exp() { # student, source
     local tag=$2 args=${finetune_args}
     case "$2" in
@@ -348,6 +358,7 @@ if in_range 11 11; then
     lineage "${teacher_exp}" teacher teacher ""
     if ${needs_encrl}; then
         train "EncRL ${students// /+}" "${encrl_exp}" "${teacher_model}" train_encrl
+        [ -f "${encrl_exp}/.students" ] || echo "${encrl_tag}_${suffix}${sp} ${students}" > "${encrl_exp}/.students"
     fi
     for model in "${models[@]:1}"; do
         read -r name source exp_dir <<< "${model}"
