@@ -15,6 +15,7 @@ from espnet_ext.encrl.projection import build_projection
 from espnet_ext.encrl.teacher import Teacher
 from espnet_ext.errors import UserError
 from espnet_ext.losses import LOSSES
+from espnet_ext.losses.masking import valid_frames
 
 
 class ESPnetEncRLModel(AbsESPnetModel):
@@ -145,8 +146,9 @@ class ESPnetEncRLModel(AbsESPnetModel):
 
 
 def _cer(student: ESPnetASRModel, outputs: Outputs, text: Tensor) -> Tensor | None:
-    """Character error rate of greedy CTC decoding, as ESPnet's own `cer_ctc`."""
-    tokens = student.ctc.argmax(outputs.encoder)
+    """Character error rate of greedy CTC decoding: ESPnet's `cer_ctc`, but of the valid frames only."""
+    tokens = student.ctc.argmax(outputs.encoder)  # (B, T)
+    tokens = tokens.masked_fill(~valid_frames(outputs.lengths, tokens.size(1)), student.blank_id)
     cer = student.error_calculator(tokens.cpu(), text.cpu(), is_ctc=True)
     return None if cer is None else torch.tensor(cer)
 

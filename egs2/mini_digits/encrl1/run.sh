@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Spoken digit strings made by espeak-ng; no download. About ten minutes on two CPU cores.
+# Spoken digit strings made by espeak-ng; no download. Ten to twenty minutes on two CPU cores.
 set -euo pipefail
 cd "$(dirname "$0")"
 
