@@ -58,7 +58,7 @@ def test_every_model_is_trained_decoded_and_scored(finished):
     for name in ("teacher", "e1_encrl", "e1_scratch", "e1_teacher"):
         exp = finished / f"exp/asr_{name}_{SUFFIX}"
         assert (exp / "valid.cer_ctc.ave.pth").exists()
-        results = list(exp.glob("decode_*/test/score_wer/result.txt"))
+        results = list(exp.glob("greedy_*/test/score_wer/result.txt"))
         assert len(results) == 1 and "Sum/Avg" in results[0].read_text()
         assert "### WER" in (exp / "RESULTS.md").read_text()  # ESPnet's own
     table = (finished / "RESULTS.md").read_text()
@@ -86,6 +86,27 @@ def test_encrl_of_more_students_serves_as_well(finished):
     assert "EncRL e2+e1" in output
     output = run(finished, *ALIGNED, "--students", "e1")
     assert output.count("already trained") == 3  # teacher, EncRL, e1
+
+
+def test_espnet_decodes_as_well(finished):
+    options = (
+        "--stage",
+        "12",
+        "--stop_stage",
+        "13",
+        "--decoder",
+        "espnet",
+        "--students",
+        "e1",
+        "--results",
+        "espnet.md",
+    )
+    run(finished, *options)
+    for greedy in finished.glob("exp/asr_teacher_*/greedy_*/test"):
+        (espnet,) = greedy.parents[1].glob("decode_*/test")
+        ours, theirs = ((folder / "text").read_text().splitlines() for folder in (greedy, espnet))
+        assert [line.split()[0] for line in ours] == [line.split()[0] for line in theirs]
+        assert "RTF" in (greedy / "logdir/calculate_rtf.log").read_text()
 
 
 def test_existing_teacher_is_used(finished):
@@ -116,6 +137,8 @@ def test_packed_student_decodes_without_the_extension(finished, tmp_path):
         (("--asr_config", "x"), "set by encrl.sh"),
         (("--students", "e7"), "conf/e7.yaml does not exist"),
         (("--student_source", "magic"), "'magic' is not"),
+        (("--decoder", "magic"), "'magic' is not"),
+        (("--inference_config", "conf/decode.yaml"), "needs --decoder espnet"),
         (("--nj", "many"), "--nj takes a number"),
         (("--teacher", "no/such/teacher/here"), "no/such/teacher/here does not exist"),
         (("--finetune_config", "conf/none.yaml"), "conf/none.yaml does not exist"),

@@ -6,7 +6,7 @@ set -euo pipefail
 . ./path.sh
 # shellcheck source=/dev/null
 . ./cmd.sh
-: "${cuda_cmd:?cmd.sh must set cuda_cmd}"
+: "${cuda_cmd:?cmd.sh must set cuda_cmd}" "${decode_cmd:?cmd.sh must set decode_cmd}"
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (encrl.sh) $*"; }
 die() { echo "error: $*" >&2; exit 2; }
@@ -18,6 +18,7 @@ stage=1              # First stage to run.
 stop_stage=10000     # Last stage to run.
 ngpu=1               # Number of GPUs (0: use the CPU).
 num_nodes=1          # The number of nodes.
+gpu_inference=false  # Whether to perform gpu decoding.
 nj=32                # The number of parallel jobs; also the CPU threads of a training with --ngpu 0 (at most all cores).
 inference_nj=        # The number of parallel jobs in decoding (default: --nj).
 dumpdir=dump         # Directory to dump features.
@@ -62,8 +63,9 @@ cleaner=none         # Text cleaner.
 g2p=none             # g2p method.
 
 # Decoding, packing and upload
-inference_config=    # Config for decoding (default: <conf_dir>/decode.yaml).
-inference_args=      # Arguments for decoding. They overwrite the config.
+decoder=greedy       # Decoder: greedy (best CTC path, batched) or espnet (asr_inference with --inference_config).
+inference_config=    # Config of --decoder espnet (default: <conf_dir>/decode.yaml).
+inference_args=      # Arguments for decoding, of ctc_decode or of asr_inference.
 inference_tag=       # Suffix to the result dir for decoding.
 inference_asr_model=valid.cer_ctc.ave.pth # Model file that is decoded and packed.
 results=RESULTS.md   # Comparison table of the run; a CSV and the plots go beside it.
@@ -134,6 +136,8 @@ done
 for source in ${student_source}; do
     [[ " encrl scratch teacher " == *" ${source} "* ]] || die "--student_source: '${source}' is not encrl, scratch or teacher"
 done
+[[ " greedy espnet " == *" ${decoder} "* ]] || die "--decoder: '${decoder}' is not greedy or espnet"
+[ "${decoder}" = espnet ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder espnet"
 [ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"
 : "${teacher_config:=${conf_dir}/teacher.yaml}" "${encrl_config:=${conf_dir}/encrl.yaml}"
 : "${finetune_config:=${conf_dir}/finetune.yaml}" "${scratch_config:=${conf_dir}/scratch.yaml}"
@@ -185,7 +189,9 @@ student_exp() { # student, source
     echo "${expdir}/asr_$1_${tag}_${suffix}$(clean "${args}")${sp}"
 }
 if [ -z "${inference_tag}" ]; then
-    inference_tag="$(basename "${inference_config}" .yaml)$(clean "${inference_args}")_asr_model_${inference_asr_model%.*}"
+    inference_tag=${decoder}
+    [ "${decoder}" = greedy ] || inference_tag=$(basename "${inference_config}" .yaml)
+    inference_tag+="$(clean "${inference_args}")_asr_model_${inference_asr_model%.*}"
 fi
 if [ "${token_type}" = bpe ]; then
     token_dir="bpe_${bpemode}${nbpe}"
@@ -218,6 +224,7 @@ asr() { # stage, stop stage, options...
     shift 2
     ./asr.sh --use_lm false "${asr_opts[@]}" --stage "${first}" --stop_stage "${last}" \
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --nj "${nj}" --inference_nj "${inference_nj}" \
+        --gpu_inference "${gpu_inference}" \
         --dumpdir "${dumpdir}" --expdir "${expdir}" --python "${python}" \
         --train_set "${train_set}" --valid_set "${valid_set}" --test_sets "${test_sets}" \
         --lang "${lang}" --token_type "${token_type}" --nbpe "${nbpe}" --bpemode "${bpemode}" \
@@ -401,6 +408,21 @@ scored() { # experiment, model file: are all sets scored with the present model?
         [ "${score}/result.txt" -nt "$2" ] || [ "${score}/result_jiwer.json" -nt "$2" ] || return 1
     done
 }
+decode_greedily() { # experiment, model file; asr.sh's stage 12 for all sets in one job
+    local cmd=${decode_cmd} dir="$1/${inference_tag}" gpus=0 set data
+    ${gpu_inference} && cmd=${cuda_cmd} gpus=1
+    # shellcheck disable=SC2086
+    OMP_NUM_THREADS=$(min "${inference_nj}" "$(env -u OMP_NUM_THREADS nproc)") \
+        ${cmd} --gpu "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
+        --asr_model_file "$2" --data_dir "${dumpdir}/${feats_type}" --test_sets "$(decoded_sets | paste -sd' ')" \
+        --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" ${inference_args}
+    for set in $(decoded_sets); do
+        data="${dir}/${set}/logdir"
+        ${python} pyscripts/utils/calculate_rtf.py --log-dir "${data}" --log-name asr_inference \
+            --input-shift "$(${python} -c "import humanfriendly as h; print(1000 / h.parse_size('${fs}'))")" \
+            --start-times-marker "speech length" --end-times-marker "best hypo" > "${data}/calculate_rtf.log"
+    done
+}
 score_without_sclite() { # experiment
     local set
     for set in $(decoded_sets); do
@@ -427,7 +449,12 @@ if in_range 12 13; then
         fi
         log "Stages $(max 12 "${stage}")-$(min 13 "${stop_stage}"): ${name} ${source}: decoding and scoring"
         if [ "${stage}" -le "${last}" ]; then
-            step "decode_$(basename "${exp_dir}")" asr "$(max 12 "${stage}")" "${last}" \
+            first=$(max 12 "${stage}")
+            if [ "${decoder}" = greedy ] && [ "${first}" -eq 12 ]; then
+                step "decode_$(basename "${exp_dir}")" decode_greedily "${exp_dir}" "${file}"
+                first=13
+            fi
+            [ "${first}" -gt "${last}" ] || step "score_$(basename "${exp_dir}")" asr "${first}" "${last}" \
                 --asr_exp "${exp_dir}" --inference_asr_model "${file}"
         fi
         if [ "${last}" -eq 12 ] && [ "${stop_stage}" -ge 13 ]; then

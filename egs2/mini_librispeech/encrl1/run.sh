@@ -5,9 +5,9 @@ cd "$(dirname "$0")"
 
 ../../TEMPLATE/encrl1/encrl.sh \
     --ngpu 0 \
-    --nj 2 \
+    --nj 1 \
     --lang en \
-    --nbpe 500 \
+    --nbpe 250 \
     --train_set train_clean_5 \
     --valid_set valid \
     --test_sets "dev_clean test_clean" \

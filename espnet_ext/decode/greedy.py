@@ -1,0 +1,81 @@
+"""Greedy (best-path) CTC decoding of many utterances at once."""
+
+from dataclasses import dataclass
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
+from torch import Tensor
+
+BLANK_ID = 0  # ESPnet's CTC
+# Shorter signals are padded to this: the STFT reflects half a window at the edges, which must be there.
+MIN_SAMPLES = 1600
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """The best path of one utterance: token ids without blanks and repetitions, and its log-probability."""
+
+    token_ids: list[int]
+    score: float
+
+
+def best_paths(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
+    """Takes the best token of each frame, then merges repetitions and drops blanks (Graves et al. 2006, section 3.2).
+
+    Args:
+        log_probs: (B, T, V) log-probabilities of the tokens, float.
+        lengths: (B,) number of valid frames, int.
+    """
+    scores, ids = log_probs.max(dim=-1)  # (B, T)
+    valid = torch.arange(ids.size(1), device=ids.device) < lengths[:, None]
+    previous = torch.nn.functional.pad(ids, (1, 0), value=BLANK_ID)[:, :-1]
+    kept = valid & (ids != previous) & (ids != BLANK_ID)
+    totals = scores.masked_fill(~valid, 0.0).sum(dim=1).tolist()
+    ids, kept = ids.cpu(), kept.cpu()
+    return [Hypothesis(row[keep].tolist(), total) for row, keep, total in zip(ids, kept, totals, strict=True)]
+
+
+@torch.inference_mode()
+def decode_batch(model: ESPnetASRModel, speech: list[Tensor]) -> list[Hypothesis]:
+    """Decodes some utterances, best of similar lengths.
+
+    Args:
+        model: A model with a CTC output, in `eval` mode.
+        speech: 1-D audio signals at the model's sampling rate, on any device.
+
+    Returns:
+        One hypothesis an utterance, empty for one that is too short for the encoder's subsampling.
+    """
+    device = next(model.parameters()).device
+    lengths = torch.tensor([len(signal) for signal in speech], device=device)
+    padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True).to(device, torch.float32)
+    padded = torch.nn.functional.pad(padded, (0, max(0, MIN_SAMPLES - padded.size(1))))
+    try:
+        encoded, encoded_lengths = model.encode(padded, lengths)
+    except TooShortUttError:
+        return [Hypothesis([], 0.0)] * len(speech)
+    if isinstance(encoded, tuple):  # with intermediate CTC, the layers' outputs come along
+        encoded = encoded[0]
+    return best_paths(model.ctc.log_softmax(encoded), encoded_lengths)
+
+
+def make_batches(lengths: dict[str, int], max_samples: int, max_padding: float) -> list[list[str]]:
+    """Groups utterances of similar lengths, the longest first.
+
+    Args:
+        lengths: Samples of each utterance.
+        max_samples: Most samples in a batch, padding included; a longer utterance is a batch of its own.
+        max_padding: Most padding of an utterance, as a share of the longest in its batch. What ESPnet's encoders make
+            of the last frames depends a little on the padding behind them.
+    """
+    batches: list[list[str]] = []
+    for name in sorted(lengths, key=lambda name: -lengths[name]):
+        batch = batches[-1] if batches else None
+        longest = lengths[batch[0]] if batch else 0
+        fits = batch and (len(batch) + 1) * longest <= max_samples and lengths[name] >= (1 - max_padding) * longest
+        if batch and fits:
+            batch.append(name)
+        else:
+            batches.append([name])
+    return batches

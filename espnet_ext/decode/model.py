@@ -1,0 +1,58 @@
+"""A CTC model with what turns its token ids into text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.tasks.asr import ASRTask
+from espnet2.text.build_tokenizer import build_tokenizer
+from espnet2.text.token_id_converter import TokenIDConverter
+
+from espnet_ext.errors import UserError
+from espnet_ext.model_files import find_model_files
+
+
+@dataclass
+class CTCModel:
+    """A model in `eval` mode, its tokens, and its sampling rate in Hz."""
+
+    model: ESPnetASRModel
+    converter: TokenIDConverter
+    tokenizer: object
+    sample_rate: int
+
+    def tokens(self, ids: list[int]) -> list[str]:
+        """Returns the tokens of some ids."""
+        return self.converter.ids2tokens(ids)
+
+    def text(self, tokens: list[str]) -> str:
+        """Joins tokens to words."""
+        return self.tokenizer.tokens2text(tokens)
+
+
+def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCModel:
+    """Loads a model through ESPnet.
+
+    Args:
+        source: Experiment directory, checkpoint, packed zip or model-zoo tag.
+        checkpoint: File in an experiment directory.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        UserError: No such model, it cannot be built, or it has no CTC output.
+    """
+    import humanfriendly
+
+    config_file, checkpoint_file = find_model_files(source, checkpoint)
+    try:
+        model, args = ASRTask.build_model_from_file(config_file, checkpoint_file, device)
+    except Exception as error:  # whatever the configuration asks for and is not there
+        raise UserError(f"{checkpoint_file} cannot be loaded with {config_file}: {error}") from error
+    if getattr(model, "ctc", None) is None or model.ctc_weight == 0:
+        raise UserError(
+            f"{config_file}: the model has no trained CTC output (ctc_weight 0); decode with --decoder espnet"
+        )
+    tokenizer = build_tokenizer(args.token_type, bpemodel=args.bpemodel, space_symbol="<space>")
+    fs = (args.frontend_conf or {}).get("fs", 16000)
+    sample_rate = humanfriendly.parse_size(fs) if isinstance(fs, str) else int(fs)
+    return CTCModel(model.eval(), TokenIDConverter(args.token_list), tokenizer, sample_rate)

@@ -1,0 +1,130 @@
+"""Decodes one data set and writes the files that stage 13 of asr.sh scores."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import torch
+from espnet2.fileio.read_text import read_2columns_text
+from espnet2.train.dataset import ESPnetDataset
+from tqdm import tqdm
+
+from espnet_ext.decode.greedy import Hypothesis, decode_batch, make_batches
+from espnet_ext.decode.model import CTCModel
+from espnet_ext.errors import UserError
+from espnet_ext.files import atomic
+
+
+@dataclass
+class DecodingSet:
+    """The utterances of a data directory: audio by name, and samples of each."""
+
+    directory: Path
+    audio: ESPnetDataset
+    samples: dict[str, int]
+
+    @classmethod
+    def open(cls, directory: Path, default_audio_format: str = "flac") -> "DecodingSet":
+        """Opens a data directory as stages 3-5 of asr.sh write it.
+
+        Raises:
+            UserError: It does not exist or has no utterance.
+        """
+        scp = directory / "wav.scp"
+        if not scp.is_file() or scp.stat().st_size == 0:
+            raise UserError(f"{scp} does not exist or is empty; prepare the data (stages 1-5)")
+        format_file = directory / "audio_format"
+        audio_format = format_file.read_text().strip() if format_file.is_file() else default_audio_format
+        kind = "kaldi_ark" if "ark" in audio_format else "sound"
+        audio = ESPnetDataset([(str(scp), "speech", kind)])
+        names = list(read_2columns_text(scp))
+        counts_file = directory / "utt2num_samples"
+        counts = read_2columns_text(counts_file) if counts_file.is_file() else {}
+        data = cls(directory, audio, {})
+        # Only an order of decoding hangs on these: a set without the file has them read from its audio.
+        data.samples = {name: int(counts[name]) if name in counts else len(data.read(name)) for name in names}
+        return data
+
+    def read(self, name: str) -> torch.Tensor:
+        """Reads the audio of an utterance, (samples,).
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        try:
+            _, item = self.audio[name]
+        except Exception as error:  # missing, truncated or not an audio file: each library has errors of its own
+            raise UserError(f"{self.directory / 'wav.scp'}: the audio of {name} cannot be read: {error}") from error
+        signal = torch.as_tensor(item["speech"])
+        if signal.dim() != 1:
+            raise UserError(f"{self.directory / 'wav.scp'}: {name} has {signal.size(1)} channels; give one")
+        return signal
+
+
+@dataclass
+class Timing:
+    """Seconds of audio and of decoding, reading included."""
+
+    utterances: int
+    audio_sec: float
+    decoding_sec: float
+
+    def __str__(self) -> str:
+        """Returns one line for the log."""
+        rtf = self.decoding_sec / self.audio_sec if self.audio_sec else 0.0
+        return (
+            f"{self.utterances} utterances, {self.audio_sec:.0f} s of audio in {self.decoding_sec:.1f} s, RTF {rtf:.5f}"
+        )
+
+
+def decode_set(model: CTCModel, data: DecodingSet, output_dir: Path, batch_sec: float, max_padding: float) -> Timing:
+    """Decodes a set and writes `text`, `token`, `token_int`, `score` and the log for calculate_rtf.py.
+
+    Every utterance of the set is in each file, in the order of `LC_ALL=C sort`, also one without any token.
+    """
+    hypotheses: dict[str, Hypothesis] = {}
+    log: list[str] = []
+    device = next(model.model.parameters()).device
+    batches = make_batches(data.samples, int(batch_sec * model.sample_rate), max_padding)
+    begin = time.perf_counter()
+    with tqdm(total=len(data.samples), desc=data.directory.name, unit="utt", mininterval=2.0) as bar:
+        for batch in batches:
+            start, clock = time.perf_counter(), datetime.now()
+            speech = [data.read(name).to(device, non_blocking=True) for name in batch]
+            found = decode_batch(model.model, speech)
+            hypotheses.update(zip(batch, found, strict=True))
+            log += _log_lines(batch, [len(signal) for signal in speech], clock, time.perf_counter() - start)
+            bar.update(len(batch))
+    timing = Timing(len(hypotheses), sum(data.samples.values()) / model.sample_rate, time.perf_counter() - begin)
+    _write(output_dir, model, hypotheses)
+    log_file = output_dir / "logdir" / "asr_inference.1.log"
+    with atomic(log_file) as temporary:
+        temporary.write_text("".join(log), encoding="utf-8")
+    return timing
+
+
+def _write(output_dir: Path, model: CTCModel, hypotheses: dict[str, Hypothesis]) -> None:
+    lines: dict[str, list[str]] = {"token_int": [], "token": [], "score": [], "text": []}
+    for name in sorted(hypotheses, key=lambda name: name.encode()):
+        hypothesis = hypotheses[name]
+        tokens = model.tokens(hypothesis.token_ids)
+        lines["token_int"].append(f"{name} {' '.join(map(str, hypothesis.token_ids))}")
+        lines["token"].append(f"{name} {' '.join(tokens)}")
+        lines["score"].append(f"{name} {hypothesis.score}")
+        lines["text"].append(f"{name} {model.text(tokens)}")
+    for file, rows in lines.items():  # text last: scoring looks for it
+        with atomic(output_dir / file) as temporary:
+            temporary.write_text("".join(f"{row.rstrip()}\n" for row in rows), encoding="utf-8")
+
+
+def _log_lines(names: list[str], samples: list[int], clock: datetime, seconds: float) -> list[str]:
+    """Writes the markers of ESPnet's calculate_rtf.py; a batch's time is shared by the length of the utterances."""
+    lines, total = [], sum(samples)
+    for name, length in zip(names, samples, strict=True):
+        end = clock + timedelta(seconds=seconds * length / total if total else 0.0)
+        for moment, message in ((clock, f"speech length: {length}"), (end, f"best hypo of {name}")):
+            stamp = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03d}"
+            lines.append(f"{stamp} (ctc_decode) INFO: {message}\n")
+        clock = end
+    return lines

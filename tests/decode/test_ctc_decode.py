@@ -1,0 +1,123 @@
+"""Greedy decoding: best paths, batches, the files of a data set."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet_ext.bin import ctc_decode
+from espnet_ext.decode.greedy import best_paths, decode_batch, make_batches
+from espnet_ext.decode.model import load_model
+from espnet_ext.errors import UserError
+from tests.tiny import make_batch, model_conf, save_experiment
+
+RTF = Path(__file__).parents[2] / "tools/espnet/egs2/TEMPLATE/asr1/pyscripts/utils/calculate_rtf.py"
+
+
+@pytest.fixture(scope="module")
+def exp_dir(tmp_path_factory):
+    conf = model_conf(interctc_layer_idx=[1])
+    return save_experiment(tmp_path_factory.mktemp("exp") / "asr", token_type="char", **conf)
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """Five noises of different lengths, one far too short for the subsampling, as stage 4 of asr.sh writes them."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "raw" / "test"
+    folder.mkdir(parents=True)
+    samples = {"b": 16000, "a-1": 9000, "a_1": 12000, "c": 100, "d": 11000}
+    for name, length in samples.items():
+        soundfile.write(folder / f"{name}.wav", rng.standard_normal(length) / 10, 16000)
+    (folder / "wav.scp").write_text("".join(f"{name} {folder / name}.wav\n" for name in samples))
+    (folder / "utt2num_samples").write_text("".join(f"{name} {n}\n" for name, n in samples.items()))
+    return folder
+
+
+def decode(exp_dir, data_dir, output, *options):
+    cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir.parent, "--test_sets", "test", "--output_dir", output]
+    ctc_decode.main([*map(str, cmd), *options])
+    return output / "test"
+
+
+def test_best_paths_equal_the_collapse_of_each_row():
+    log_probs = torch.randn(4, 30, 5, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    lengths = torch.tensor([30, 21, 1, 0])
+    for hypothesis, row, length in zip(best_paths(log_probs, lengths), log_probs, lengths, strict=True):
+        best = row[:length].argmax(-1).tolist()
+        assert hypothesis.token_ids == [token for token, _ in itertools.groupby(best) if token != 0]
+        assert hypothesis.score == pytest.approx(float(row[:length].max(-1).values.sum()), abs=1e-4)
+
+
+def test_a_batch_of_equal_lengths_decodes_as_one_by_one(exp_dir):
+    model = load_model(exp_dir, None, "cpu").model
+    speech = list(make_batch(seconds=(1.0, 1.0, 1.0))["speech"])
+    together = decode_batch(model, speech)
+    assert any(hypothesis.token_ids for hypothesis in together)
+    for hypothesis, signal in zip(together, speech, strict=True):
+        alone = decode_batch(model, [signal])[0]
+        assert hypothesis.token_ids == alone.token_ids
+        assert hypothesis.score == pytest.approx(alone.score, rel=1e-5)
+
+
+def test_batches_hold_every_utterance_once_within_both_limits():
+    lengths = {f"u{n}": n for n in [*range(50, 150, 3), 1, 2000]}
+    batches = make_batches(lengths, max_samples=600, max_padding=0.1)
+    assert sorted(name for batch in batches for name in batch) == sorted(lengths)
+    for batch in batches:
+        longest = max(lengths[name] for name in batch)
+        assert len(batch) == 1 or len(batch) * longest <= 600
+        assert min(lengths[name] for name in batch) >= 0.9 * longest
+    assert len(batches) < len(lengths)
+
+
+def test_a_set_is_written_as_stage_12_does(exp_dir, data_dir, tmp_path):
+    folder = decode(exp_dir, data_dir, tmp_path / "greedy")
+    names = sorted(["b", "a-1", "a_1", "c", "d"])
+    for file in ("text", "token", "token_int", "score"):
+        lines = (folder / file).read_text().splitlines()
+        assert [line.split()[0] for line in lines] == names
+    assert "c" in (folder / "text").read_text().splitlines()  # too short: there, and empty
+    ids = [line.split()[1:] for line in (folder / "token_int").read_text().splitlines()]
+    tokens = [line.split()[1:] for line in (folder / "token").read_text().splitlines()]
+    assert list(map(len, ids)) == list(map(len, tokens)) and sum(map(len, ids)) > 0
+
+
+def test_lengths_are_read_from_the_audio_where_no_file_tells(exp_dir, data_dir, tmp_path):
+    expected = (decode(exp_dir, data_dir, tmp_path / "one") / "token_int").read_text()
+    (data_dir / "utt2num_samples").unlink()
+    assert (decode(exp_dir, data_dir, tmp_path / "two") / "token_int").read_text() == expected
+
+
+@pytest.mark.skipif(not RTF.exists(), reason="needs ESPnet's recipe tree: run tools/install.sh")
+def test_espnet_reads_the_real_time_factor(exp_dir, data_dir, tmp_path):
+    folder = decode(exp_dir, data_dir, tmp_path / "greedy")
+    options = ["--log-name", "asr_inference", "--input-shift", "0.0625", "--start-times-marker", "speech length"]
+    command = [sys.executable, RTF, "--log-dir", folder / "logdir", *options, "--end-times-marker", "best hypo"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert f"Total audio duration: {(16000 + 9000 + 12000 + 100 + 11000) / 16000:.3f}" in output
+
+
+def test_broken_audio_is_named(exp_dir, data_dir, tmp_path):
+    (data_dir / "d.wav").write_bytes(b"RIFF, but cut off")
+    with pytest.raises(UserError, match=r"wav\.scp: the audio of d cannot be read"):
+        decode(exp_dir, data_dir, tmp_path / "greedy")
+    assert not (tmp_path / "greedy/test/text").exists()
+
+
+def test_a_set_that_is_not_there_is_named_before_the_model_is_loaded(tmp_path, data_dir):
+    with pytest.raises(UserError, match=r"none/wav\.scp does not exist"):
+        ctc_decode.main(
+            ["--exp_dir", "none", "--data_dir", str(tmp_path), "--test_sets", "none", "--output_dir", str(tmp_path)]
+        )
+
+
+def test_a_model_without_ctc_is_refused(tmp_path):
+    conf = model_conf() | {"model_conf": {"ctc_weight": 0.0}, "decoder": "transformer"}
+    with pytest.raises(UserError, match="no trained CTC output"):
+        load_model(save_experiment(tmp_path / "asr", token_type="char", **conf), None, "cpu")
