@@ -8,7 +8,7 @@ from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShort
 from torch import Tensor
 
 BLANK_ID = 0  # ESPnet's CTC
-# Shorter signals are padded to this: the STFT reflects half a window at the edges, which must be there.
+# The STFT reflects half a window at the edges and fails where there is no half a window. No token is that short.
 MIN_SAMPLES = 1600
 
 
@@ -50,11 +50,13 @@ def decode_batch(model: ESPnetASRModel, speech: list[Tensor]) -> list[Hypothesis
     device = next(model.parameters()).device
     lengths = torch.tensor([len(signal) for signal in speech], device=device)
     padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True).to(device, torch.float32)
-    padded = torch.nn.functional.pad(padded, (0, max(0, MIN_SAMPLES - padded.size(1))))
+    empty = [Hypothesis([], 0.0)] * len(speech)
+    if padded.size(1) < MIN_SAMPLES:
+        return empty
     try:
         encoded, encoded_lengths = model.encode(padded, lengths)
     except TooShortUttError:
-        return [Hypothesis([], 0.0)] * len(speech)
+        return empty
     if isinstance(encoded, tuple):  # with intermediate CTC, the layers' outputs come along
         encoded = encoded[0]
     return best_paths(model.ctc.log_softmax(encoded), encoded_lengths)

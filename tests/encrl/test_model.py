@@ -10,6 +10,8 @@ import yaml
 
 from espnet_ext.encrl.agreement import check_agreement
 from espnet_ext.encrl.criteria import Criterion, parse_criteria
+from espnet_ext.encrl.model import _cer
+from espnet_ext.encrl.outputs import Outputs
 from espnet_ext.errors import UserError
 from espnet_ext.tasks.encrl import EncRLTask
 from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
@@ -45,6 +47,19 @@ def run(model, batch):
     """Returns loss, statistics and weight as scalars; ESPnet passes them as vectors of one."""
     loss, stats, weight = model(**batch)
     return loss.squeeze(), {key: value.squeeze() for key, value in stats.items()}, weight.item()
+
+
+def test_character_errors_are_counted_on_valid_frames_only(teacher_exp):
+    """Whatever the encoder says of the padding, the error rate of validation stays."""
+    model = build(teacher_exp).eval()
+    student, text = model.students["e1"], torch.tensor([[2, 4], [3, -1]])
+    generator = torch.Generator().manual_seed(0)
+    encoder = 10 * torch.randn(2, 40, student.ctc.ctc_lo.in_features, generator=generator)
+    lengths = torch.tensor([9, 4])
+    outputs = [Outputs(lengths, encoder[:, :frames], None, {}) for frames in (9, 40)]
+    short, padded = (_cer(student, output, text) for output in outputs)
+    assert short is not None and short == padded
+    assert _cer(student, Outputs(torch.tensor([40, 40]), encoder, None, {}), text) != short
 
 
 def test_batch_equals_utterance_by_utterance(teacher_exp):
