@@ -6,10 +6,13 @@ import os
 import re
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espnet_ext.config import write_config
 from espnet_ext.errors import UserError, did_you_mean
+from espnet_ext.files import atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,6 +87,21 @@ def read_state_dict(checkpoint: Path) -> dict[str, "Tensor"]:
             "give a file such as valid.loss.ave.pth or latest.pth"
         )
     return state
+
+
+def save_model(config: Mapping[str, Any], state: Mapping[str, "Tensor"], output_dir: Path) -> Path:
+    """Writes `config.yaml` and `model.pth` into a directory; a `model.pth` that exists is whole.
+
+    Returns:
+        The path of `model.pth`.
+    """
+    import torch
+
+    write_config(config, output_dir / "config.yaml")
+    target = output_dir / "model.pth"
+    with atomic(target) as temporary:
+        torch.save(dict(state), temporary)
+    return target
 
 
 def _choose(exp_dir: Path, checkpoint: str | None) -> Path:

@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -39,12 +40,13 @@ class Job:
     students: tuple[str, ...] = ()
 
 
-def prepare(jobs: list[Job], vocab_size: int) -> None:
+def prepare(jobs: list[Job], vocab_size: int, override: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Writes `recipe.yaml` of each job, after everything has been checked.
 
     Args:
         jobs: the trainings of the run.
         vocab_size: number of tokens, to build each model once.
+        override: keys that overwrite those of every configuration.
 
     Raises:
         UserError: unknown keys, models that cannot be built, an experiment that was trained with another
@@ -52,7 +54,7 @@ def prepare(jobs: list[Job], vocab_size: int) -> None:
     """
     merged, need = {}, 0
     for job in jobs:
-        merged[job] = _merged_config(job)
+        merged[job] = merge(_merged_config(job), override)
         parameters = sum(_num_parameters(model) for model in _build(job, merged[job], vocab_size))
         need += _checkpoint_bytes(parameters, merged[job])
         _check_unchanged(job, merged[job])

@@ -16,7 +16,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocab_size", type=int, required=True, help="Number of tokens")
     parser.add_argument("--asr_job", nargs="+", action="append", default=[], help="EXP_DIR CONFIG [CONFIG ...]")
-    parser.add_argument("--encrl_job", nargs="+", action="append", default=[], help="EXP_DIR CONFIG NAME=CONFIG ...")
+    parser.add_argument(
+        "--encrl_job", nargs="+", action="append", default=[], help="EXP_DIR CONFIG [CONFIG ...] NAME=CONFIG ..."
+    )
+    parser.add_argument("--seed", type=int, help="Overwrites the seed of every configuration")
     parser.add_argument("--teacher", help="Checked to exist: directory, checkpoint, zip or tag")
     return parser
 
@@ -33,8 +36,10 @@ def main(cmd: list[str] | None = None) -> None:
     if args.teacher:
         find_model_files(args.teacher)
     jobs = [Job(Path(exp_dir), tuple(configs)) for exp_dir, *configs in args.asr_job]
-    jobs += [Job(Path(exp_dir), (config,), tuple(students)) for exp_dir, config, *students in args.encrl_job]
-    prepare(jobs, args.vocab_size)
+    for exp_dir, *entries in args.encrl_job:
+        students = tuple(entry for entry in entries if "=" in entry)
+        jobs.append(Job(Path(exp_dir), tuple(entry for entry in entries if "=" not in entry), students))
+    prepare(jobs, args.vocab_size, {} if args.seed is None else {"seed": args.seed})
 
 
 if __name__ == "__main__":

@@ -128,6 +128,8 @@ class TorchaudioConformerEncoder(AbsEncoder):
         num_blocks: layers.
         cnn_module_kernel: frames that a depthwise convolution spans; odd.
         dropout_rate: dropout after the position, in the attention, in the feed-forward and convolution modules.
+        layer_drop_rate: probability that a layer is skipped in a training step (Fan et al. 2020, LayerDrop).
+        interctc_layer_idx: layers, counted from 1, whose outputs go to ESPnet's intermediate CTC loss too.
         mask_padding: let no padding frame influence a valid frame, its gradient or a batch statistic. False: only the
             attention is masked, as in the released code.
 
@@ -145,15 +147,21 @@ class TorchaudioConformerEncoder(AbsEncoder):
         num_blocks: int = 12,
         cnn_module_kernel: int = 31,
         dropout_rate: float = 0.1,
+        layer_drop_rate: float = 0.0,
+        interctc_layer_idx: list[int] | tuple[int, ...] = (),
         mask_padding: bool = True,
     ):
         super().__init__()
+        if any(not 0 < index < num_blocks for index in interctc_layer_idx):
+            raise ValueError(f"interctc_layer_idx {interctc_layer_idx}: must be 1 to {num_blocks - 1}")
         if output_size % attention_heads or output_size % 2:
             raise ValueError(
                 f"output_size {output_size} must be even and a multiple of attention_heads {attention_heads}"
             )
         self._output_size = output_size
         self.mask_padding = mask_padding
+        self.layer_drop_rate = layer_drop_rate
+        self.interctc_layer_idx = interctc_layer_idx
         self.embed = ConvSubsampling(input_size, output_size)
         self.position = SinusoidalPosition(dropout_rate)
         self.conformer = Conformer(
@@ -178,7 +186,7 @@ class TorchaudioConformerEncoder(AbsEncoder):
 
     def forward(
         self, xs_pad: Tensor, ilens: Tensor, prev_states: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor | tuple[Tensor, list[tuple[int, Tensor]]], Tensor, Tensor | None]:
         """Encodes a batch.
 
         Args:
@@ -187,7 +195,8 @@ class TorchaudioConformerEncoder(AbsEncoder):
             prev_states: unused, of ESPnet's interface.
 
         Returns:
-            (B, T', D) float with T' = the longest output, (B,) int output lengths, None.
+            (B, T', D) float with T' = the longest output, (B,) int output lengths, None. With `interctc_layer_idx` the
+            first is a pair, as ESPnet's encoders return it: the output, and (layer, its output) of each of them.
 
         Raises:
             TooShortUttError: no utterance has an output frame. One among longer ones gets length 0, as in ESPnet.
@@ -201,10 +210,18 @@ class TorchaudioConformerEncoder(AbsEncoder):
             )
         x, olens = self.embed(xs_pad[:, :longest], ilens, self.mask_padding)
         x = self.position(x)
-        with valid_frames(olens if self.mask_padding else None, x.size(1)):
-            # A softmax over no key at all is NaN: an utterance of length 0 attends to its first frame.
-            x, _ = self.conformer(x, olens.clamp(min=1))
-        return x, olens, None
+        # A softmax over no key at all is NaN: an utterance of length 0 attends to its first frame.
+        padding = ~(torch.arange(x.size(1), device=x.device) < olens.clamp(min=1)[:, None])  # (B, T')
+        intermediate = []
+        x = x.transpose(0, 1)  # (T', B, D), as torchaudio's layers want it
+        with valid_frames(olens if self.mask_padding else None, x.size(0)):
+            for index, layer in enumerate(self.encoders, 1):
+                if not (self.training and self.layer_drop_rate > 0 and torch.rand(()).item() < self.layer_drop_rate):
+                    x = layer(x, padding)
+                if index in self.interctc_layer_idx:
+                    intermediate.append((index, x.transpose(0, 1)))
+        x = x.transpose(0, 1)
+        return ((x, intermediate) if intermediate else x), olens, None
 
 
 def _mask_convolution(sequential: nn.Sequential) -> None:

@@ -68,7 +68,7 @@ def check_agreement(
             "(frontend_conf hop_length, encoder_conf input_layer) of the student the teacher's"
         )
     for criterion in criteria:
-        if criterion.needs_head:
+        if criterion.needs_head and criterion.needs_teacher:
             _check_heads(teacher_name, teacher[0], student_name, student[0], criterion)
         if criterion.depth is not None:
             encoder_layers(teacher[0].encoder), encoder_layers(student[0].encoder)

@@ -10,7 +10,7 @@ from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.losses import LOSSES
 
 _KEYS = ("loss", "on", "weight", "conf", "project")
-_OUTPUTS = ("encoder", "logits", "log_probs")
+_OUTPUTS = ("encoder", "logits", "log_probs", "text")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Criterion:
         loss: a name of `espnet_ext.losses.LOSSES`.
         on: "encoder" (last encoder output), "logits" or "log_probs" (CTC head), or "layer:A/B": the output of the
             encoder layer at that fraction of the depth, e.g. "layer:1/2" compares layer 6 of 12 with layer 2 of 4.
+            "text": the student's CTC head is trained on the transcript, whatever the teacher says (loss "ctc").
         weight: factor of the loss in the total.
         conf: keyword arguments of the loss.
         project: learn a linear map from the student's width to the teacher's, even where the widths agree. Where they
@@ -36,14 +37,19 @@ class Criterion:
     @property
     def name(self) -> str:
         """Name in statistics, e.g. "clip" or "mse_layer_1_2"; the usual outputs need no mention."""
-        default = "encoder" if self.loss in ("clip", "cosine") else "log_probs"
+        default = {"clip": "encoder", "cosine": "encoder", "ctc": "text"}.get(self.loss, "log_probs")
         suffix = "" if self.on == default else "_" + self.on.replace(":", "_").replace("/", "_")
         return self.loss + suffix
 
     @property
     def needs_head(self) -> bool:
-        """Whether it compares outputs of the CTC head, which must then agree on tokens."""
-        return self.on in ("logits", "log_probs")
+        """Whether it trains the student's CTC head."""
+        return self.on in ("logits", "log_probs", "text")
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether it compares with the teacher at all."""
+        return self.on != "text"
 
     @property
     def depth(self) -> Fraction | None:
@@ -109,5 +115,7 @@ def _check_output(criterion: Criterion, where: str) -> None:
         raise UserError(
             f"{where}: unknown output '{criterion.on}'; {did_you_mean(criterion.on, _OUTPUTS)} or layer:A/B"
         )
+    if (criterion.loss == "ctc") != (criterion.on == "text"):
+        raise UserError(f"{where}: 'on: text' and 'loss: ctc' belong together; '{criterion.loss}' on '{criterion.on}'")
     if criterion.loss == "kld" and not criterion.needs_head:
         raise UserError(f"{where}: kld compares CTC posteriors; use 'on: log_probs', not '{criterion.on}'")

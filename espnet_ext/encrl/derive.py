@@ -10,15 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
 from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
-from espnet_ext.config import read_config, recipe_directory, with_absolute_paths, write_config
+from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
 from espnet_ext.errors import UserError
-from espnet_ext.files import atomic
-from espnet_ext.model_files import find_model_files, read_state_dict
+from espnet_ext.model_files import find_model_files, read_state_dict, save_model
 
 # ESPnet's conformer, transformer, branchformer and e_branchformer; the paper's encoder.
 _LAYER = re.compile(r"(encoder\.(?:encoders|conformer\.conformer_layers)\.)(\d+)(\..+)")
@@ -110,27 +108,24 @@ def derive(
     return config, derived
 
 
-def derive_student(
-    source: str, layers: str, output_dir: Path, checkpoint: str | None = None, ctc_only: bool = False
-) -> Path:
-    """Writes `config.yaml` and `model.pth` of the derived model; a `model.pth` that exists is whole.
+def load_layers(
+    source: str, layers: str, checkpoint: str | None = None, ctc_only: bool = False
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Reads a model and keeps chosen layers of its encoder.
 
     Args:
         source: experiment directory, checkpoint file, packed zip, or model-zoo tag.
         layers: see `select_layers`.
-        output_dir: where the files go.
         checkpoint: file name in the experiment directory `source`.
         ctc_only: see `derive`.
 
     Returns:
-        The path of `model.pth`.
+        The configuration, with absolute paths, and the state of the derived model.
 
     Raises:
         UserError: nothing usable in `source`, a bad selection, or a checkpoint that does not fit its configuration.
     """
     config_file, checkpoint_file = find_model_files(source, checkpoint)
-    if output_dir.resolve() == config_file.parent.resolve():
-        raise UserError(f"--output_dir {output_dir} is the directory of --source; give another one")
     config, state = read_config(config_file), read_state_dict(checkpoint_file)
     num_layers = count_layers(state)
     if not num_layers:
@@ -144,12 +139,30 @@ def derive_student(
     root = recipe_directory(config_file, config)
     state = _fill_model(config, state, root, checkpoint_file)
     logging.info(f"Layers {selected} of {num_layers} of {checkpoint_file}")
+    return with_absolute_paths(config, root), state
 
-    write_config(with_absolute_paths(config, root), output_dir / "config.yaml")
-    target = output_dir / "model.pth"
-    with atomic(target) as temporary:
-        torch.save(state, temporary)
-    return target
+
+def derive_student(
+    source: str, layers: str, output_dir: Path, checkpoint: str | None = None, ctc_only: bool = False
+) -> Path:
+    """Writes `config.yaml` and `model.pth` of the derived model; a `model.pth` that exists is whole.
+
+    Args:
+        source: see `load_layers`, as the other arguments.
+        layers: see `select_layers`.
+        output_dir: where the files go; not the directory of `source`.
+        checkpoint: file name in the experiment directory `source`.
+        ctc_only: see `derive`.
+
+    Returns:
+        The path of `model.pth`.
+
+    Raises:
+        UserError: as `load_layers`.
+    """
+    if output_dir.resolve() == find_model_files(source, checkpoint)[0].parent.resolve():
+        raise UserError(f"--output_dir {output_dir} is the directory of --source; give another one")
+    return save_model(*load_layers(source, layers, checkpoint, ctc_only), output_dir)
 
 
 def _fill_model(config: Mapping[str, Any], state: dict[str, Tensor], root: Path, source: Path) -> dict[str, Tensor]:

@@ -4,16 +4,14 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import torch
 from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
-from espnet_ext.config import option_names, read_config, write_config
+from espnet_ext.config import option_names, read_config
 from espnet_ext.encrl.students import student_args
 from espnet_ext.errors import UserError, did_you_mean
-from espnet_ext.files import atomic
-from espnet_ext.model_files import read_state_dict
+from espnet_ext.model_files import read_state_dict, save_model
 
 
 def student_state(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -63,8 +61,4 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
         model.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{source} does not fill the model of student '{name}': {error}") from error
-    write_config(config, output_dir / "config.yaml")
-    target = output_dir / "model.pth"
-    with atomic(target) as temporary:
-        torch.save(model.state_dict(), temporary)
-    return target
+    return save_model(config, model.state_dict(), output_dir)

@@ -24,7 +24,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
     Args:
         students: stock models by name. Those whose front end equals the teacher's must have `frontend=None`.
         frontend: the front end that teacher and students share, or None when each model has its own.
-        teacher: None only where no loss is computed (collection of statistics, export).
+        teacher: None where no criterion compares with it, or no loss is computed (collection of statistics, export).
         teacher_shares_frontend: whether the teacher takes the features of `frontend`.
         criteria: what is compared, and how.
     """
@@ -69,7 +69,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
         Args:
             speech: (B, samples) float.
             speech_lengths: (B,) int, samples.
-            text: (B, L) int, token ids; only for the CER in validation. EncRL itself needs no transcript.
+            text: (B, L) int, token ids; only for the criterion `ctc` and the CER in validation. EncRL itself needs no
+                transcript.
             text_lengths: (B,) int.
             **kwargs: `utt_id` (list of str) names utterances in errors.
 
@@ -82,15 +83,18 @@ class ESPnetEncRLModel(AbsESPnetModel):
         """
         utt_ids = kwargs.get("utt_id")
         feats, feats_lengths = self._features(speech, speech_lengths)
-        # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
-        teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
-        teacher_out = self.teacher(*teacher_in, self.criteria)
+        teacher_out = None
+        if self.teacher is not None:
+            # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
+            teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
+            teacher_out = self.teacher(*teacher_in, self.criteria)
+        transcript = (text, text_lengths)
         stats: dict[str, Tensor] = {}
         total = 0.0
         for name, student in self.students.items():
             student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
             student_out = compute_outputs(student, *student_in, self.criteria)
-            parts = self._losses(name, student_out, teacher_out, utt_ids)
+            parts = self._losses(name, student_out, teacher_out, transcript, utt_ids)
             loss = sum(c.weight * parts[c.name] for c in self.criteria)
             total = total + loss
             stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
@@ -109,25 +113,37 @@ class ESPnetEncRLModel(AbsESPnetModel):
         return self.frontend(speech[:, : speech_lengths.max()], speech_lengths)
 
     def _losses(
-        self, name: str, student: Outputs, teacher: Outputs, utt_ids: Sequence[str] | None
+        self,
+        name: str,
+        student: Outputs,
+        teacher: Outputs | None,
+        transcript: tuple[Tensor | None, Tensor | None],
+        utt_ids: Sequence[str] | None,
     ) -> dict[str, Tensor]:
         """Computes every criterion of one student in float32."""
-        lengths = torch.minimum(student.lengths, teacher.lengths)
+        # Two encoders may round the number of frames differently by one.
+        lengths = student.lengths if teacher is None else torch.minimum(student.lengths, teacher.lengths)
         keep = lengths > 0
         if not keep.all():
             short = [utt_ids[i] for i in torch.nonzero(~keep).flatten()] if utt_ids else int((~keep).sum())
             if not keep.any():
                 raise UserError(f"utterances too short for one encoder frame: {short}; raise --min_wav_duration")
             logging.warning(f"Left out, too short for one encoder frame: {short}")
+        frames = int(lengths.max())
         parts = {}
         with torch.autocast(lengths.device.type, enabled=False):
             for criterion in self.criteria:
-                # Two encoders may round the number of frames differently by one.
-                frames = int(lengths.max())
-                ours, theirs = student.of(criterion)[keep, :frames], teacher.of(criterion)[keep, :frames]
+                loss = self.losses[name][criterion.name]
+                ours = student.of(criterion)[keep, :frames].float()
+                if not criterion.needs_teacher:
+                    if transcript[0] is None:
+                        raise UserError(f"criterion '{criterion.name}' needs transcripts: give data of the type text")
+                    parts[criterion.name] = loss(ours, lengths[keep], *(tensor[keep] for tensor in transcript))
+                    continue
+                theirs = teacher.of(criterion)[keep, :frames].float()
                 if criterion.name in self.projections[name]:
-                    ours = self.projections[name][criterion.name](ours.float())
-                parts[criterion.name] = self.losses[name][criterion.name](ours.float(), theirs.float(), lengths[keep])
+                    ours = self.projections[name][criterion.name](ours)
+                parts[criterion.name] = loss(ours, theirs, lengths[keep])
         return parts
 
     def collect_feats(

@@ -31,12 +31,12 @@ class Outputs:
     layers: dict[Fraction, Tensor]
 
     def of(self, criterion: Criterion) -> Tensor:
-        """Returns the output that a criterion compares, (B, T, D or V)."""
+        """Returns the output that a criterion takes, (B, T, D or V)."""
         if criterion.depth is not None:
             return self.layers[criterion.depth]
         if criterion.on == "log_probs":
             return F.log_softmax(self.logits.float(), dim=-1)
-        return self.encoder if criterion.on == "encoder" else self.logits
+        return self.encoder if criterion.on == "encoder" else self.logits  # "logits" and "text"
 
 
 def compute_outputs(model: ESPnetASRModel, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:

@@ -12,7 +12,15 @@ from espnet_ext.config import MODEL_KEYS, check_keys, merge, read_config
 from espnet_ext.errors import UserError
 
 # Options of EncRLTask that a stock ASR configuration does not have.
-ENCRL_KEYS = ("teacher", "teacher_train_mode", "students", "criteria")
+ENCRL_KEYS = (
+    "teacher",
+    "teacher_train_mode",
+    "students",
+    "student_init",
+    "student_init_layers",
+    "keep_zeros",
+    "criteria",
+)
 
 
 def read_students(value: Sequence[str] | Mapping[str, Any]) -> dict[str, dict[str, Any]]:

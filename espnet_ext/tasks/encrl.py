@@ -1,10 +1,12 @@
 """ESPnet task that trains students to match a frozen teacher."""
 
+import logging
 from argparse import ArgumentParser, Namespace
 from json import dumps
 
 import humanfriendly
 import yaml
+from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils.types import str2bool, str_or_none
 from torch import nn
@@ -12,6 +14,7 @@ from torch import nn
 import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
 from espnet_ext.encrl.agreement import check_agreement
 from espnet_ext.encrl.criteria import parse_criteria
+from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
 from espnet_ext.encrl.teacher import Teacher, load_teacher
@@ -49,6 +52,24 @@ class EncRLTask(ASRTask):
             help="NAME=CONFIG of each student, e.g. e6=conf/e6.yaml e4=conf/e4.yaml",
         )
         group.add_argument(
+            "--student_init",
+            type=str_or_none,
+            default=None,
+            help="Model whose layers students start from: 'teacher', or anything that --teacher takes. Default: random",
+        )
+        group.add_argument(
+            "--student_init_layers",
+            choices=("last", "first", "even"),
+            default="even",
+            help="Which layers of --student_init a student takes",
+        )
+        group.add_argument(
+            "--keep_zeros",
+            type=str2bool,
+            default=False,
+            help="Weights of --student_init that are exactly zero, as after pruning, stay zero",
+        )
+        group.add_argument(
             "--criteria",
             type=yaml.safe_load,
             default=[{"loss": "clip", "on": "encoder"}, {"loss": "kld", "on": "log_probs"}],
@@ -77,7 +98,9 @@ class EncRLTask(ASRTask):
         namespaces = {name: student_args(args, config) for name, config in args.students.items()}
         students = {name: build_student(name, namespace) for name, namespace in namespaces.items()}
         teacher = None
-        if not args.collect_stats:
+        if args.student_init and not args.collect_stats:
+            _init_students(args, students)
+        if not args.collect_stats and any(criterion.needs_teacher for criterion in criteria):
             if args.teacher is None:
                 raise UserError("--teacher is missing: give the experiment directory, zip or tag of the large model")
             teacher = load_teacher(args.teacher, args.teacher_train_mode)
@@ -88,6 +111,16 @@ class EncRLTask(ASRTask):
         # Each student is selected by its own loss; the total would let the largest decide for all.
         args.best_model_criterion = [("valid", "loss", "min"), *(("valid", f"{name}_loss", "min") for name in students)]
         return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria)
+
+
+def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:
+    source = args.teacher if args.student_init == "teacher" else args.student_init
+    if source is None:
+        raise UserError("--student_init teacher: needs --teacher")
+    for name, student in students.items():
+        init_from_layers(name, student, source, args.student_init_layers)
+        if args.keep_zeros:
+            logging.info(f"Student {name}: {keep_zeros(student)} weights stay zero")
 
 
 def _share_frontend(

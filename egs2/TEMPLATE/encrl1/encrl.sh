@@ -24,19 +24,22 @@ inference_nj=        # The number of parallel jobs in decoding (default: --nj).
 dumpdir=dump         # Directory to dump features.
 expdir=exp           # Directory to save experiments.
 python=python3       # Specify python to execute espnet commands.
+seed=                # Seed of all trainings (default: that of each config); use another --expdir for each.
+list_models=false    # Print the models of the run and their directories as YAML, and stop.
 verbose=false        # Show the output of asr.sh instead of writing it to <expdir>/log.
 
-# Models
+# Models. A config may be several files, e.g. "conf/encrl.yaml conf/criteria/clip.yaml": later ones overwrite.
 conf_dir=conf        # Directory of the configurations below.
 teacher=             # Large model: experiment directory, checkpoint, packed zip or model-zoo tag. Empty: train one.
 teacher_config=      # Config of the teacher trained here (default: <conf_dir>/teacher.yaml).
 teacher_args=        # Arguments for its training, e.g., "--max_epoch 10". They overwrite the config.
-students="e6 e4 e2"  # Names of the students; <conf_dir>/<name>.yaml describes each.
+students="e6 e4 e2"  # Names of the students; <conf_dir>/<name>.yaml describes each. none: the teacher alone.
 student_source=encrl # How students start, one or more of: encrl (step 1 of the paper), scratch (random),
                      # teacher (layers of the teacher, no EncRL).
 layer_selection=last # Layers taken from the teacher with --student_source teacher: last, first or even.
 
 # Training of the students
+finetune=true        # false: leave students as EncRL or the teacher's layers make them.
 encrl_config=        # Config of EncRL (default: <conf_dir>/encrl.yaml).
 encrl_args=          # Arguments for EncRL, e.g., "--max_epoch 10". They overwrite the config.
 encrl_checkpoint=    # File of the EncRL experiment that students start from (default: the best of each student).
@@ -68,7 +71,7 @@ inference_config=    # Config of --decoder espnet (default: <conf_dir>/decode.ya
 inference_args=      # Arguments for decoding, of ctc_decode or of asr_inference.
 inference_tag=       # Suffix to the result dir for decoding.
 inference_asr_model=valid.cer_ctc.ave.pth # Model file that is decoded and packed.
-results=RESULTS.md   # Comparison table of the run; a CSV and the plots go beside it.
+results=RESULTS.md   # Comparison table of the run; a CSV and the plots go beside it. Empty: none.
 hf_repo=             # Stage 15 uploads student NAME to <hf_repo>_NAME.
 
 help_message="Usage: $0 [options]
@@ -133,11 +136,15 @@ done
 for name in train_set valid_set test_sets students; do
     [ -n "${!name}" ] || die "--${name} is empty"
 done
+[ "${students}" != none ] || students=
 for source in ${student_source}; do
     [[ " encrl scratch teacher " == *" ${source} "* ]] || die "--student_source: '${source}' is not encrl, scratch or teacher"
 done
 [[ " greedy espnet " == *" ${decoder} "* ]] || die "--decoder: '${decoder}' is not greedy or espnet"
 [ "${decoder}" = espnet ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder espnet"
+for name in finetune list_models gpu_inference verbose; do
+    [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
+done
 [ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"
 : "${teacher_config:=${conf_dir}/teacher.yaml}" "${encrl_config:=${conf_dir}/encrl.yaml}"
 : "${finetune_config:=${conf_dir}/finetune.yaml}" "${scratch_config:=${conf_dir}/scratch.yaml}"
@@ -151,13 +158,13 @@ suffix+="_${token_type}"
 [ "${token_type}" = bpe ] && suffix+="${nbpe}"
 [ -n "${speed_perturb_factors}" ] && sp=_sp || sp=
 stats_dir="${expdir}/asr_stats_${suffix}${sp}"
-config_tag() { # config file, default name -> "_tag" for any other file
+config_tag() { # config files, default name -> "_tag" of the last one unless it is the default
     local name
-    name=$(basename "$1" .yaml)
+    name=$(basename "${1##* }" .yaml)
     [ "${name}" = "$2" ] || echo "_${name}"
 }
 teacher_exp="${expdir}/asr_teacher$(config_tag "${teacher_config}" teacher)_${suffix}$(clean "${teacher_args}")${sp}"
-teacher_tag=
+teacher_tag=$(config_tag "${teacher_config}" teacher)
 if [ -n "${teacher}" ]; then
     # shellcheck disable=SC2001
     teacher_tag="_from_$(sed 's/[^A-Za-z0-9]\+/_/g; s/^_//; s/_$//' <<< "${teacher%/}")"
@@ -175,11 +182,23 @@ if [ ! -d "${encrl_exp}" ]; then
         [ -n "${missing}" ] || encrl_exp=${dir}
     done
 fi
+student_start() { # student, source -> directory of the model.pth that it starts from
+    case "$2" in
+        encrl) echo "${encrl_exp}/$1${encrl_checkpoint:+_${encrl_checkpoint%.pth}}" ;;
+        teacher) echo "${expdir}/layers_$1_${layer_selection}${teacher_tag}_${suffix}${sp}" ;;
+    esac
+}
 student_exp() { # student, source
     local tag=$2 args=${finetune_args}
+    if ! ${finetune} && [ "$2" != scratch ]; then
+        student_start "$@"
+        return
+    fi
     case "$2" in
         encrl) tag="${encrl_tag}${encrl_checkpoint:+_${encrl_checkpoint%.pth}}" ;;
-        teacher) [ "${layer_selection}" = last ] || tag+="_${layer_selection}" ;;
+        teacher)
+            [ "${layer_selection}" = last ] || tag+="_${layer_selection}"
+            tag+=${teacher_tag} ;;
     esac
     if [ "$2" = scratch ]; then
         tag+=$(config_tag "${scratch_config}" scratch) args=${scratch_args}
@@ -236,20 +255,36 @@ asr() { # stage, stop stage, options...
 }
 in_range() { [ "${stage}" -le "$2" ] && [ "${stop_stage}" -ge "$1" ]; } # does the run touch stages $1..$2?
 
-# All models of this run: "name source experiment", teacher first
-models=("teacher teacher ${teacher_exp}")
+# The teacher's checkpoint: of the training here, or a copy of what --teacher names.
+teacher_model="${teacher_exp}/${inference_asr_model}"
+[ -n "${teacher}" ] && teacher_model="${teacher_exp}/model.pth"
+# All models of this run: "name source experiment file", teacher first
+models=("teacher teacher ${teacher_exp} ${teacher_model##*/}")
 for student in ${students}; do
     for source in ${student_source}; do
-        models+=("${student} ${source} $(student_exp "${student}" "${source}")")
+        file=model.pth
+        if ${finetune} || [ "${source}" = scratch ]; then file=${inference_asr_model}; fi
+        models+=("${student} ${source} $(student_exp "${student}" "${source}") ${file}")
     done
 done
 needs_encrl=false
-[[ " ${student_source} " == *" encrl "* ]] && needs_encrl=true
+[[ -n "${students}" && " ${student_source} " == *" encrl "* ]] && needs_encrl=true
+if ${list_models}; then
+    echo "models:"
+    for model in "${models[@]}"; do
+        read -r name source exp_dir file <<< "${model}"
+        echo "- {name: ${name}, source: ${source}, exp_dir: ${exp_dir}, file: ${file}, decode_dir: ${exp_dir}/${inference_tag}}"
+    done
+    ${needs_encrl} && echo "encrl: ${encrl_exp}" || echo "encrl:"
+    echo "test_sets: [${test_sets// /, }]"
+    exit 0
+fi
 
 # ------------------------------------------------------------------ checks, before any work
+# shellcheck disable=SC2206 # a config may be several files
 if in_range 1 11; then
     jobs=()
-    [ -n "${teacher}" ] || jobs+=(--asr_job "${teacher_exp}" "${teacher_config}")
+    [ -n "${teacher}" ] || jobs+=(--asr_job "${teacher_exp}" ${teacher_config})
     student_configs=()
     for student in ${students}; do
         [ -f "${conf_dir}/${student}.yaml" ] \
@@ -257,16 +292,19 @@ if in_range 1 11; then
         student_configs+=("${student}=${conf_dir}/${student}.yaml")
     done
     if ${needs_encrl}; then
-        jobs+=(--encrl_job "${encrl_exp}" "${encrl_config}" "${student_configs[@]}")
+        jobs+=(--encrl_job "${encrl_exp}" ${encrl_config} "${student_configs[@]}")
     fi
     for model in "${models[@]:1}"; do
-        read -r name source exp_dir <<< "${model}"
+        read -r name source exp_dir file <<< "${model}"
+        [ "${file}" = "${inference_asr_model}" ] || continue # not trained
         [ "${source}" = scratch ] && config=${scratch_config} || config=${finetune_config}
-        jobs+=(--asr_job "${exp_dir}" "${conf_dir}/${name}.yaml" "${config}")
+        jobs+=(--asr_job "${exp_dir}" "${conf_dir}/${name}.yaml" ${config})
     done
     log "Checking configurations"
-    ${python} -m espnet_ext.bin.prepare --vocab_size "${nbpe}" ${teacher:+--teacher "${teacher}"} "${jobs[@]}" \
-        2> "${logdir}/prepare.log" || { grep '^error: ' "${logdir}/prepare.log" >&2 || cat "${logdir}/prepare.log" >&2; exit 2; }
+    prepare_log="${logdir}/prepare.$$.log" # several runs may share the directory
+    ${python} -m espnet_ext.bin.prepare --vocab_size "${nbpe}" ${teacher:+--teacher "${teacher}"} ${seed:+--seed "${seed}"} \
+        "${jobs[@]}" 2> "${prepare_log}" || { grep '^error: ' "${prepare_log}" >&2 || cat "${prepare_log}" >&2; exit 2; }
+    rm "${prepare_log}"
 fi
 
 # ------------------------------------------------------------------ stages 1-9: data and tokens
@@ -276,8 +314,8 @@ if in_range 1 9; then
 fi
 
 # ------------------------------------------------------------------ stage 10: statistics
-first_exp=${teacher_exp}
-[ -n "${teacher}" ] && read -r _ _ first_exp <<< "${models[1]}"
+first_exp=${teacher_exp} # whose front end the statistics are of
+[ -n "${teacher}" ] && [ -n "${students}" ] && read -r _ _ first_exp _ <<< "${models[1]}"
 if in_range 10 11; then
     for set in "${train_set}${sp}" "${valid_set}"; do
         [ -s "${dumpdir}/${feats_type}/${set}/text" ] || die "${PWD}/${dumpdir}/${feats_type}/${set} has no utterance:" \
@@ -294,17 +332,18 @@ digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 train() { # name shown, experiment, file it starts from or "", command... ; skips what is finished, resumes what is not
     local name=$1 exp_dir=$2 start=$3 key threads progress_pid
     shift 3
+    # Inherited by the training itself: of a run that was killed, it may still be going on.
+    exec 8> "${exp_dir}/.lock"
+    flock -n 8 || { log "Stage 11: ${name}: another process is training in ${exp_dir}; waiting for it"; flock 8; }
     key="$(digest "${exp_dir}/recipe.yaml" ${start:+"${start}"})"
     if [ -f "${exp_dir}/.trained" ]; then
         if [ "$(cat "${exp_dir}/.trained")" = "${key}" ]; then
             log "Stage 11: ${name}: already trained (${exp_dir})"
+            exec 8>&-
             return
         fi
         rm "${exp_dir}/.trained"
     fi
-    # Inherited by the training itself: of a run that was killed, it may still be going on.
-    exec 8> "${exp_dir}/.lock"
-    flock -n 8 || die "another process is training in ${PWD}/${exp_dir}; wait for it or stop it (ps -ef | grep ${exp_dir})"
     if [ -n "${start}" ]; then
         # A training must not go on from another start than it began with.
         if [ -f "${exp_dir}/checkpoint.pth" ] && [ -f "${exp_dir}/.start" ] \
@@ -352,9 +391,6 @@ train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
         --train_shape_file "${stats_dir}/train/speech_shape" --valid_shape_file "${stats_dir}/valid/speech_shape" \
         --fold_length 80000 ${encrl_args}
 }
-# The teacher's checkpoint: of the training here, or a copy of what --teacher names.
-teacher_model="${teacher_exp}/${inference_asr_model}"
-[ -n "${teacher}" ] && teacher_model="${teacher_exp}/model.pth"
 if in_range 11 11; then
     if [ -n "${teacher}" ]; then
         step "teacher" ${python} -m espnet_ext.bin.link_model --source "${teacher}" --output_dir "${teacher_exp}"
@@ -368,27 +404,31 @@ if in_range 11 11; then
         [ -f "${encrl_exp}/.students" ] || echo "${encrl_tag}_${suffix}${sp} ${students}" > "${encrl_exp}/.students"
     fi
     for model in "${models[@]:1}"; do
-        read -r name source exp_dir <<< "${model}"
+        read -r name source exp_dir file <<< "${model}"
         start='' parents='' args=${finetune_args}
         case "${source}" in
             encrl)
-                start="${encrl_exp}/${name}${encrl_checkpoint:+_${encrl_checkpoint%.pth}}/model.pth" parents=${encrl_exp}
+                start="$(student_start "${name}" encrl)/model.pth" parents=${encrl_exp}
                 if ! [ "${start}" -nt "${encrl_exp}/.trained" ]; then
                     step "export_${name}" ${python} -m espnet_ext.bin.export_student --encrl_exp "${encrl_exp}" \
                         --student "${name}" ${encrl_checkpoint:+--checkpoint "${encrl_checkpoint}"} --output_dir "$(dirname "${start}")"
                 fi ;;
             teacher)
-                start="${exp_dir}/start/model.pth" parents=${teacher_exp}
+                start="$(student_start "${name}" teacher)/model.pth" parents=${teacher_exp}
                 if ! [ "${start}" -nt "${teacher_model}" ]; then
                     layers=$(${python} -c "import sys, yaml
 print(yaml.safe_load(open(sys.argv[1]))['encoder_conf']['num_blocks'])" "${conf_dir}/${name}.yaml")
                     step "derive_${name}" ${python} -m espnet_ext.bin.derive_student --source "${teacher_model}" \
-                        --layers "${layer_selection}:${layers}" --ctc_only true --output_dir "${exp_dir}/start"
+                        --layers "${layer_selection}:${layers}" --ctc_only true --output_dir "$(dirname "${start}")"
                 fi ;;
             scratch) args=${scratch_args} ;;
         esac
-        [ "${source}" = encrl ] && source=${encrl_tag} # tells variants of EncRL apart in the table
+        # Tells variants apart in the table.
+        [ "${source}" = encrl ] && source=${encrl_tag}
+        [ "${source}" = teacher ] && source="teacher${teacher_tag}_${layer_selection}"
+        [ "${file}" = "${inference_asr_model}" ] || source+="_only"
         lineage "${exp_dir}" "${name}" "${source}" "${parents}"
+        [ "${file}" = "${inference_asr_model}" ] || continue
         train "${name} ${source}" "${exp_dir}" "${start}" asr 11 11 --asr_config "${exp_dir}/recipe.yaml" \
             --asr_args "${args}" --asr_exp "${exp_dir}" ${start:+--pretrained_model "${start}"}
     done
@@ -438,10 +478,8 @@ if in_range 12 13; then
         last=12
     fi
     for model in "${models[@]}"; do
-        read -r name source exp_dir <<< "${model}"
+        read -r name source exp_dir file <<< "${model}"
         exp_dirs+=("${exp_dir}")
-        file=${inference_asr_model}
-        [ "${name}" = teacher ] && file=$(basename "${teacher_model}")
         [ -e "${exp_dir}/${file}" ] || die "${exp_dir}/${file} does not exist: run stage 11 first"
         if scored "${exp_dir}" "${exp_dir}/${file}"; then
             log "Stages 12-13: ${name} ${source}: already scored (${exp_dir})"
@@ -462,7 +500,7 @@ if in_range 12 13; then
         fi
     done
 fi
-if in_range 13 13; then
+if in_range 13 13 && [ -n "${results}" ]; then
     ${python} -m espnet_ext.bin.report --exp_dirs "${exp_dirs[@]}" --inference_tag "${inference_tag}" \
         --inference_asr_model "${inference_asr_model}" --test_sets "${test_sets}" \
         --title "Results on $(basename "$(dirname "${PWD}")")" --output "${results}" \
@@ -472,10 +510,10 @@ fi
 # ------------------------------------------------------------------ stages 14-15: packing and upload
 if in_range 14 15; then
     for model in "${models[@]:1}"; do
-        read -r name source exp_dir <<< "${model}"
+        read -r name source exp_dir file <<< "${model}"
         [ "${source}" = scratch ] && continue
         step "pack_$(basename "${exp_dir}")" asr "$(max 14 "${stage}")" "$(min 15 "${stop_stage}")" --asr_exp "${exp_dir}" \
-            --inference_asr_model "${inference_asr_model}" ${hf_repo:+--hf_repo "${hf_repo}_${name}"}
+            --inference_asr_model "${file}" ${hf_repo:+--hf_repo "${hf_repo}_${name}"}
         for zip in "${exp_dir}"/*.zip; do
             [ -f "${zip}" ] && log "Stage 14: ${zip}"
         done

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
     --ngpu 0 \
     --nj 1 \
     --lang en \
-    --nbpe 250 \
+    --token_type char \
     --train_set train_clean_5 \
     --valid_set valid \
     --test_sets "dev_clean test_clean" \
