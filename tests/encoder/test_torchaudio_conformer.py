@@ -147,3 +147,27 @@ def test_too_short_input():
 def test_bad_dimensions_are_refused():
     with pytest.raises(ValueError, match="multiple of attention_heads 3"):
         TorchaudioConformerEncoder(6, output_size=8, attention_heads=3)
+
+
+def test_intermediate_outputs_are_those_of_a_shorter_encoder():
+    encoder = warm(tiny())
+    encoder.interctc_layer_idx = [1]
+    (out, [(index, middle)]), olens, _ = encoder(make_batch(), LENGTHS)
+    shorter = warm(tiny())
+    del shorter.encoders[1]
+    assert index == 1 and out.shape == middle.shape
+    torch.testing.assert_close(middle, shorter(make_batch(), LENGTHS)[0])
+
+
+def test_layers_are_dropped_in_training_only():
+    encoder = warm(tiny())
+    expected = encoder(make_batch(), LENGTHS)[0]
+    encoder.layer_drop_rate = 1.0
+    torch.testing.assert_close(encoder(make_batch(), LENGTHS)[0], expected)
+    embedded, olens = encoder.train().embed(make_batch(), LENGTHS, True)
+    torch.testing.assert_close(encoder(make_batch(), LENGTHS)[0], encoder.position(embedded))
+
+
+def test_an_intermediate_layer_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="interctc_layer_idx"):
+        TorchaudioConformerEncoder(6, 8, 2, 16, 2, interctc_layer_idx=[2])
