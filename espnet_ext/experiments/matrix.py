@@ -65,7 +65,7 @@ def read_tables(directory: Path) -> dict[str, Table]:
 
 
 def choose(tables: Mapping[str, Table], names: Sequence[str]) -> list[Table]:
-    """Returns the tables of some names; `all` stands for every one.
+    """Returns the tables of some names, in their order; `all` stands for every one.
 
     Raises:
         UserError: There is no such experiment.
@@ -73,7 +73,7 @@ def choose(tables: Mapping[str, Table], names: Sequence[str]) -> list[Table]:
     for name in names:
         if name != "all" and name not in tables:
             raise UserError(f"experiment '{name}' does not exist; {did_you_mean(name, tables)} (or all)")
-    return [table for name, table in tables.items() if name in names or "all" in names]
+    return list(tables.values()) if "all" in names else [tables[name] for name in dict.fromkeys(names)]
 
 
 def _read_table(path: Path) -> Table:
