@@ -33,7 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("action", choices=("list", "status", "run", "report"))
     parser.add_argument("names", nargs="*", help="Tables: names of files in --matrix, or all (default)")
     parser.add_argument("--matrix", type=Path, default=ROOT / "conf/experiments", help="Directory of the tables")
-    parser.add_argument("--corpus", default="mini_digits", help="Name of a directory in egs2")
+    parser.add_argument("--corpus", default="mini_digits", help="Name of a directory in egs2, or a recipe directory")
     parser.add_argument("--variants", nargs="+", default=["ours"], help="Of <corpus>/encrl1/conf/experiments.yaml")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="Seeds of all trainings, teacher included")
     parser.add_argument("--jobs", type=int, default=1, help="Most trainings at once, on one GPU or on the CPU's cores")
@@ -58,7 +58,8 @@ def main(cmd: list[str] | None = None) -> None:
             for row in table.rows:
                 print(f"    {row.label}")
         return
-    corpus = Corpus.read(ROOT / "egs2" / args.corpus / "encrl1")
+    recipe = ROOT / "egs2" / args.corpus / "encrl1"
+    corpus = Corpus.read(Path(args.corpus).absolute() if Path(args.corpus, "run.sh").is_file() else recipe)
     options = _pairs(extra)
     plans = [Plan(corpus, tables, variant, seed, options) for variant in args.variants for seed in args.seeds]
     if args.action == "status":

@@ -91,64 +91,13 @@ $(sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed
 
 Every other option of asr.sh is passed on to it:
 "
-asr_options() { # names of the options of asr.sh, one a line
-    sed -n '/^# General configuration/,/^help_message/p' asr.sh | sed -nE 's/^([a-z_0-9]+)=.*/\1/p'
-}
-own_options() {
-    sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed -nE 's/^([a-z_0-9]+)=.*/\1/p'
-}
-# Set per model by this script.
-managed="asr_task asr_tag asr_exp asr_config asr_args asr_stats_dir pretrained_model ignore_init_mismatch use_lightning \
-download_model lm_args num_splits_asr num_ref num_inf use_k2 use_streaming use_maskctc"
-
-for arg in "$@"; do
-    case "${arg}" in --help | -h)
-        echo "${help_message}$(asr_options | grep -vxF -e "$(own_options)" -e "$(tr ' ' '\n' <<< "${managed}")" \
-            | sed 's/^/--/' | paste -sd' ' | fold -s -w 110 | sed 's/^/    /')"
-        exit 0 ;;
-    esac
-done
-asr_opts=() # passed to every call of asr.sh
-while [ $# -gt 0 ]; do
-    case "$1" in
-        --*=*) die "options are of the form --name value, got '$1'" ;;
-        --*) name=$(sed 's/^--//; s/-/_/g' <<< "$1") ;;
-        *) die "unexpected argument '$1': options are of the form --name value" ;;
-    esac
-    [ $# -ge 2 ] || die "option $1 needs a value"
-    if grep -qxF -- "${name}" <<< "$(own_options)"; then
-        printf -v "${name}" '%s' "$2"
-    elif grep -qwF -- "${name}" <<< "${managed}"; then
-        die "--${name} is set by encrl.sh for each model; see --help for what to use instead"
-    elif grep -qxF -- "${name}" <<< "$(asr_options)"; then
-        asr_opts+=("--${name}" "$2")
-    else
-        near=$( (own_options; asr_options) | python3 -c "import sys, difflib
-print(*difflib.get_close_matches(sys.argv[1], sys.stdin.read().split(), n=1))" "${name}")
-        die "unknown option --${name}${near:+; did you mean --${near}?} (see --help)"
-    fi
-    shift 2
-done
-
-for name in stage stop_stage ngpu nj num_nodes; do
-    [[ ${!name} =~ ^[0-9]+$ ]] || die "--${name} takes a number, not '${!name}'"
-done
-for name in train_set valid_set test_sets students; do
-    [ -n "${!name}" ] || die "--${name} is empty"
-done
-[ "${students}" != none ] || students=
-for source in ${student_source}; do
-    [[ " encrl scratch teacher " == *" ${source} "* ]] || die "--student_source: '${source}' is not encrl, scratch or teacher"
-done
-[[ " greedy espnet " == *" ${decoder} "* ]] || die "--decoder: '${decoder}' is not greedy or espnet"
-[ "${decoder}" = espnet ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder espnet"
-for name in finetune list_models gpu_inference verbose; do
-    [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
-done
-[ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"
-: "${teacher_config:=${conf_dir}/teacher.yaml}" "${encrl_config:=${conf_dir}/encrl.yaml}"
-: "${finetune_config:=${conf_dir}/finetune.yaml}" "${scratch_config:=${conf_dir}/scratch.yaml}"
-: "${inference_config:=${conf_dir}/decode.yaml}" "${inference_nj:=${nj}}"
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=egs2/TEMPLATE/encrl1/encrl_options.sh
+. "${here}/encrl_options.sh"
+# shellcheck source=egs2/TEMPLATE/encrl1/encrl_train.sh
+. "${here}/encrl_train.sh"
+# shellcheck source=egs2/TEMPLATE/encrl1/encrl_decode.sh
+. "${here}/encrl_decode.sh"
 
 # Names of experiments, as asr.sh makes them
 clean() { sed -e 's/--/_/g' -e 's/[ |=/]//g' <<< "$1"; }
@@ -328,69 +277,6 @@ if in_range 10 10; then
 fi
 
 # ------------------------------------------------------------------ stage 11: training
-digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
-train() { # name shown, experiment, file it starts from or "", command... ; skips what is finished, resumes what is not
-    local name=$1 exp_dir=$2 start=$3 key threads progress_pid
-    shift 3
-    # Inherited by the training itself: of a run that was killed, it may still be going on.
-    exec 8> "${exp_dir}/.lock"
-    flock -n 8 || { log "Stage 11: ${name}: another process is training in ${exp_dir}; waiting for it"; flock 8; }
-    key="$(digest "${exp_dir}/recipe.yaml" ${start:+"${start}"})"
-    if [ -f "${exp_dir}/.trained" ]; then
-        if [ "$(cat "${exp_dir}/.trained")" = "${key}" ]; then
-            log "Stage 11: ${name}: already trained (${exp_dir})"
-            exec 8>&-
-            return
-        fi
-        rm "${exp_dir}/.trained"
-    fi
-    if [ -n "${start}" ]; then
-        # A training must not go on from another start than it began with.
-        if [ -f "${exp_dir}/checkpoint.pth" ] && [ -f "${exp_dir}/.start" ] \
-            && [ "$(cat "${exp_dir}/.start")" != "$(digest "${start}")" ]; then
-            die "${exp_dir} was started from another model than ${start} is now; delete it to finetune anew"
-        fi
-        digest "${start}" > "${exp_dir}/.start"
-    fi
-    log "Stage 11: ${name} (log: ${exp_dir}/train.log)"
-    [ -f "${exp_dir}/checkpoint.pth" ] && ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}"
-    threads=1
-    [ "${ngpu}" -eq 0 ] && threads=$(min "${nj}" "$(env -u OMP_NUM_THREADS nproc)") # nproc obeys that variable
-    ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid $$ &
-    progress_pid=$!
-    OMP_NUM_THREADS=${threads} step "train_$(basename "${exp_dir}")" "$@"
-    kill "${progress_pid}" 2> /dev/null || true
-    wait "${progress_pid}" 2> /dev/null || true
-    ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}" --check_finite true
-    echo "${key}" > "${exp_dir}/.trained.tmp" && mv "${exp_dir}/.trained.tmp" "${exp_dir}/.trained"
-    exec 8>&-
-}
-lineage() { # experiment, model, source, parents
-    echo "{model: $2, source: $3, parents: [$4]}" > "$1/lineage.yaml.tmp"
-    mv "$1/lineage.yaml.tmp" "$1/lineage.yaml"
-}
-train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
-    local data="${dumpdir}/${feats_type}" type=sound normalize=() bpemodel=none
-    [[ "${audio_format}" == *ark* ]] && type=kaldi_ark
-    [ "${feats_normalize}" = global_mvn ] \
-        && normalize=(--normalize global_mvn --normalize_conf "stats_file=${stats_dir}/train/feats_stats.npz")
-    [ "${token_type}" = bpe ] && bpemodel="${token_dir}/bpe.model"
-    # shellcheck disable=SC2086
-    ${python} -m espnet2.bin.launch --cmd "${cuda_cmd} --name ${encrl_exp}/train.log" --log "${encrl_exp}/train.log" \
-        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${encrl_exp}/.dist_init_" \
-        --multiprocessing_distributed true -- \
-        ${python} -m espnet_ext.bin.encrl_train --config "${encrl_exp}/recipe.yaml" --teacher "${teacher_model}" \
-        --students "${student_configs[@]}" --use_preprocessor true --resume true --output_dir "${encrl_exp}" \
-        --bpemodel "${bpemodel}" --token_type "${token_type}" --token_list "${token_dir}/tokens.txt" \
-        --non_linguistic_symbols "${nlsyms_txt}" --cleaner "${cleaner}" --g2p "${g2p}" \
-        --frontend_conf "fs=${fs}" "${normalize[@]}" \
-        --train_data_path_and_name_and_type "${data}/${train_set}${sp}/wav.scp,speech,${type}" \
-        --train_data_path_and_name_and_type "${data}/${train_set}${sp}/text,text,text" \
-        --valid_data_path_and_name_and_type "${data}/${valid_set}/wav.scp,speech,${type}" \
-        --valid_data_path_and_name_and_type "${data}/${valid_set}/text,text,text" \
-        --train_shape_file "${stats_dir}/train/speech_shape" --valid_shape_file "${stats_dir}/valid/speech_shape" \
-        --fold_length 80000 ${encrl_args}
-}
 if in_range 11 11; then
     if [ -n "${teacher}" ]; then
         step "teacher" ${python} -m espnet_ext.bin.link_model --source "${teacher}" --output_dir "${teacher_exp}"
@@ -435,41 +321,6 @@ print(yaml.safe_load(open(sys.argv[1]))['encoder_conf']['num_blocks'])" "${conf_
 fi
 
 # ------------------------------------------------------------------ stages 12-13: decoding, scoring, comparison
-decoded_sets() { # as asr.sh names their directories
-    local set
-    for set in ${test_sets}; do
-        if [ "${set}" = "${valid_set}" ]; then echo "org/${set}"; else echo "${set}"; fi
-    done
-}
-scored() { # experiment, model file: are all sets scored with the present model?
-    local set score
-    for set in $(decoded_sets); do
-        score="$1/${inference_tag}/${set}/score_wer"
-        [ "${score}/result.txt" -nt "$2" ] || [ "${score}/result_jiwer.json" -nt "$2" ] || return 1
-    done
-}
-decode_greedily() { # experiment, model file; asr.sh's stage 12 for all sets in one job
-    local cmd=${decode_cmd} dir="$1/${inference_tag}" gpus=0 set data
-    ${gpu_inference} && cmd=${cuda_cmd} gpus=1
-    # shellcheck disable=SC2086
-    OMP_NUM_THREADS=$(min "${inference_nj}" "$(env -u OMP_NUM_THREADS nproc)") \
-        ${cmd} --gpu "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
-        --asr_model_file "$2" --data_dir "${dumpdir}/${feats_type}" --test_sets "$(decoded_sets | paste -sd' ')" \
-        --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" ${inference_args}
-    for set in $(decoded_sets); do
-        data="${dir}/${set}/logdir"
-        ${python} pyscripts/utils/calculate_rtf.py --log-dir "${data}" --log-name asr_inference \
-            --input-shift "$(${python} -c "import humanfriendly as h; print(1000 / h.parse_size('${fs}'))")" \
-            --start-times-marker "speech length" --end-times-marker "best hypo" > "${data}/calculate_rtf.log"
-    done
-}
-score_without_sclite() { # experiment
-    local set
-    for set in $(decoded_sets); do
-        ${python} -m espnet_ext.bin.score --ref "${dumpdir}/${feats_type}/${set}/text" \
-            --decode_dir "$1/${inference_tag}/${set}" || return 1
-    done
-}
 exp_dirs=()
 if in_range 12 13; then
     last=$(min 13 "${stop_stage}")

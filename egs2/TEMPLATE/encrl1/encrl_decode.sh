@@ -1,0 +1,37 @@
+# shellcheck shell=bash disable=SC2154 # sourced by encrl.sh, whose variables it uses
+# Stages 12-13: decoding and scoring of one model.
+decoded_sets() { # as asr.sh names their directories
+    local set
+    for set in ${test_sets}; do
+        if [ "${set}" = "${valid_set}" ]; then echo "org/${set}"; else echo "${set}"; fi
+    done
+}
+scored() { # experiment, model file: are all sets scored with the present model?
+    local set score
+    for set in $(decoded_sets); do
+        score="$1/${inference_tag}/${set}/score_wer"
+        [ "${score}/result.txt" -nt "$2" ] || [ "${score}/result_jiwer.json" -nt "$2" ] || return 1
+    done
+}
+decode_greedily() { # experiment, model file; asr.sh's stage 12 for all sets in one job
+    local cmd=${decode_cmd} dir="$1/${inference_tag}" gpus=0 set data
+    ${gpu_inference} && cmd=${cuda_cmd} gpus=1
+    # shellcheck disable=SC2086
+    OMP_NUM_THREADS=$(min "${inference_nj}" "$(env -u OMP_NUM_THREADS nproc)") \
+        ${cmd} --gpu "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
+        --asr_model_file "$2" --data_dir "${dumpdir}/${feats_type}" --test_sets "$(decoded_sets | paste -sd' ')" \
+        --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" ${inference_args}
+    for set in $(decoded_sets); do
+        data="${dir}/${set}/logdir"
+        ${python} pyscripts/utils/calculate_rtf.py --log-dir "${data}" --log-name asr_inference \
+            --input-shift "$(${python} -c "import humanfriendly as h; print(1000 / h.parse_size('${fs}'))")" \
+            --start-times-marker "speech length" --end-times-marker "best hypo" > "${data}/calculate_rtf.log"
+    done
+}
+score_without_sclite() { # experiment
+    local set
+    for set in $(decoded_sets); do
+        ${python} -m espnet_ext.bin.score --ref "${dumpdir}/${feats_type}/${set}/text" \
+            --decode_dir "$1/${inference_tag}/${set}" || return 1
+    done
+}
