@@ -45,8 +45,11 @@ class Scheduler:
     def work(self) -> list[Run]:
         """Runs everything; returns what failed or could not start because something before it failed.
 
-        An interrupt stops the running ones and is raised again.
+        An interrupt or SIGTERM stops the running ones too.
         """
+        # Also where the shell started this in the background, with interrupts ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         self._say(f"{self.total - len(self.waiting)} of {self.total} runs are finished already")
         try:
             while self.waiting or self.active:

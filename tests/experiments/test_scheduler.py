@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -102,9 +103,8 @@ def test_a_failure_leaves_out_what_needs_it_and_nothing_else(plan, capsys):
     assert "no luck" in capsys.readouterr().out
 
 
-def test_a_killed_scheduler_goes_on_where_it_was(plan):
-    slow = [row | {"options": {"seconds": "1"}} for row in ROWS]
-    work = plan(*slow)
+def launch(plan: Plan) -> subprocess.Popen:
+    """Starts a scheduler of its own for the plan."""
     code = (
         "import sys; from pathlib import Path; from espnet_ext.experiments.matrix import read_tables\n"
         "from espnet_ext.experiments.plan import Corpus, Plan\n"
@@ -112,18 +112,39 @@ def test_a_killed_scheduler_goes_on_where_it_was(plan):
         "tables = list(read_tables(Path(sys.argv[2])).values())\n"
         "Scheduler(Plan(Corpus.read(Path(sys.argv[1])), tables, 'ours', 1, {}).runs, 2).work()"
     )
-    recipe = work.corpus.directory
-    process = subprocess.Popen([sys.executable, "-c", code, str(recipe), str(recipe.parent / "matrix")])
+    recipe = plan.corpus.directory
+    return subprocess.Popen([sys.executable, "-c", code, str(recipe), str(recipe.parent / "matrix")])
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Waits until a file appears that the process is to make."""
     deadline = time.monotonic() + 60
-    while not (recipe / "exp/ours_seed1/a").exists():  # the teacher is done, the first student is not
+    while not path.exists():
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
+
+
+def test_a_killed_scheduler_goes_on_where_it_was(plan):
+    slow = [row | {"options": {"seconds": "1"}} for row in ROWS]
+    work = plan(*slow)
+    recipe = work.corpus.directory
+    process = launch(work)
+    wait_for(recipe / "exp/ours_seed1/a", process)  # the teacher is done, the first student is not
     process.kill()
     process.wait()
     time.sleep(1.5)  # what it had started, in sessions of their own, ends
     assert Scheduler(plan(*slow).runs, jobs=2).work() == []
     assert len(events(work)["teacher"]) == 2  # trained once
     assert all((recipe / f"exp/ours_seed1/{name}/m.pth").exists() for name in ("teacher", "a", "b", "c"))
+
+
+def test_stopping_the_scheduler_stops_its_runs(plan):
+    work = plan({"label": "t", "options": {"seconds": "20"}})
+    process = launch(work)
+    wait_for(work.corpus.directory / "events", process)
+    process.terminate()
+    assert process.wait(timeout=10) != 0
+    assert not [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(work.corpus.directory)]
 
 
 def test_the_log_of_a_run_is_kept(plan):
