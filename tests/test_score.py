@@ -4,12 +4,13 @@ import json
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from espnet_ext.bin import score
 from espnet_ext.errors import UserError
-from espnet_ext.report.scores import read_sclite
+from espnet_ext.report.scores import read_jiwer, read_sclite
 
 SCLITE = shutil.which("sclite") or shutil.which("sclite", path="/usr/lib/sctk/bin")
 
@@ -40,6 +41,29 @@ def test_counts(decoded, capsys):
     assert words["error_rate_percent"] == 75.0
     assert characters["words"] == len("ONE TWO THREE") + len("FOUR")
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_counts_and_speaker_of_every_utterance(decoded):
+    hypotheses = {"a": "one too three six", "b": "", "c": "uh oh", "d": "six"}
+    ref, folder = decoded({"a": "ONE TWO THREE", "b": "FOUR", "c": "", "d": "SIX"}, hypotheses)
+    words, _ = run(ref, folder)
+    assert words["utterances"] == {
+        "a": [None, 2, 1, 0, 1], "b": [None, 0, 0, 1, 0], "c": [None, 0, 0, 0, 2], "d": [None, 1, 0, 0, 0],
+    }  # fmt: skip
+    ref.with_name("utt2spk").write_text("a 19-198\nb 19-227\nc Ann\nd Ann\n")
+    words, characters = run(ref, folder)
+    # the identifiers and speakers of sclite
+    assert {name: counts[0] for name, counts in words["utterances"].items()} == {
+        "19-198-a": "19", "19-227-b": "19", "ann-c": "ann", "ann-d": "ann",
+    }  # fmt: skip
+    assert characters["utterances"]["ann-d"] == ["ann", 3, 0, 0, 0]
+
+
+def test_a_speaker_is_missing(decoded):
+    ref, folder = decoded({"a": "one", "b": "two"}, {"a": "one", "b": "two"})
+    ref.with_name("utt2spk").write_text("a ann\n")
+    with pytest.raises(UserError, match="utt2spk: no speaker of utterance b"):
+        run(ref, folder)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +108,18 @@ def test_same_counts_as_sclite(decoded, tmp_path):
         elif kind == "ins":
             words.insert(place, "extra")
         hypotheses[f"u{number}"] = " ".join(words)
-    words, _ = run(*decoded(references, hypotheses))
+    ref, folder = decoded(references, hypotheses)
+    speakers = "".join(f"{key} S-{int(key[1:]) % 7}\n" for key in references)  # sclite: one speaker "s"
+    ref.with_name("utt2spk").write_text(speakers)
+    run(ref, folder)
+    words = read_jiwer(folder / "score_wer" / "result_jiwer.json")
     for name, texts in (("ref", references), ("hyp", hypotheses)):
-        (tmp_path / f"{name}.trn").write_text("".join(f"{text} (s-{key})\n" for key, text in texts.items()))
+        (tmp_path / f"{name}.trn").write_text(
+            "".join(f"{text} (S-{int(key[1:]) % 7}-{key})\n" for key, text in texts.items())
+        )
     trn = ["-r", str(tmp_path / "ref.trn"), "trn", "-h", str(tmp_path / "hyp.trn"), "trn"]
     out = subprocess.run([SCLITE, *trn, "-i", "rm", "-o", "all", "stdout"], check=True, capture_output=True)
     (tmp_path / "result.txt").write_bytes(out.stdout)
     official = read_sclite(tmp_path / "result.txt")
     assert official.wer > 5
-    del words["error_rate_percent"], words["tool"]
-    assert words == {key: getattr(official, key) for key in words}
+    assert replace(words, tool="sclite") == official  # every utterance included

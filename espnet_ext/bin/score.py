@@ -5,17 +5,20 @@ from pathlib import Path
 
 from espnet_ext.bin.report import write_text
 from espnet_ext.errors import UserError, run_main
-from espnet_ext.report.scores import JIWER_FILE, Score
+from espnet_ext.report.scores import JIWER_FILE, Score, Utterance, sclite_speaker
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(
         description="Score a decoded test set with jiwer where sclite is not installed. Upper and lower case count as "
-        "equal, as in sclite. Writes score_wer/result_jiwer.json and score_cer/result_jiwer.json.",
+        "equal, as in sclite. Writes score_wer/result_jiwer.json and score_cer/result_jiwer.json, with the counts and "
+        "the speaker of every utterance.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--ref", type=Path, required=True, help="reference text, e.g. dump/raw/test/text")
+    parser.add_argument(
+        "--ref", type=Path, required=True, help="reference text, e.g. dump/raw/test/text, beside utt2spk"
+    )
     parser.add_argument(
         "--decode_dir", type=Path, required=True, help="exp/<model>/<inference_tag>/<set>, which holds the text file"
     )
@@ -41,12 +44,15 @@ def read_text(path: Path) -> dict[str, str]:
     return texts
 
 
-def score(references: dict[str, str], hypotheses: dict[str, str], characters: bool = False) -> Score:
-    """Counts the errors over all utterances.
+def score(
+    references: dict[str, str], hypotheses: dict[str, str], speakers: dict[str, str], characters: bool = False
+) -> Score:
+    """Counts the errors of every utterance.
 
     Args:
         references: Text by utterance.
         hypotheses: Text by utterance, of the same utterances; may be empty.
+        speakers: Speaker by utterance; of all utterances, or empty where the speakers are not known.
         characters: Count characters (a blank is one, as in ESPnet's CER) instead of words.
 
     Raises:
@@ -61,8 +67,32 @@ def score(references: dict[str, str], hypotheses: dict[str, str], characters: bo
     if units == 0:
         raise ValueError("there is no reference word")
     wrong = sum(one != other for one, other in zip(ref, hyp, strict=True))
-    parts = (counts.hits, counts.substitutions, counts.deletions, counts.insertions)
-    return Score("jiwer", len(ref), units, *parts, sentence_errors=wrong)
+    utterances = {}
+    for name, chunks in zip(references, counts.alignments, strict=True):
+        parts = dict.fromkeys(("equal", "substitute", "delete", "insert"), 0)
+        for chunk in chunks:
+            parts[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+        # The identifier that asr.sh gives to sclite, so that scores of both tools can be compared.
+        identifier = f"{speakers[name]}-{name}".lower() if speakers else name.lower()
+        utterances[identifier] = Utterance(sclite_speaker(identifier) if speakers else None, *parts.values())
+    totals = (counts.hits, counts.substitutions, counts.deletions, counts.insertions)
+    return Score("jiwer", len(ref), units, *totals, sentence_errors=wrong, utterances=utterances)
+
+
+def read_speakers(ref: Path, references: dict[str, str]) -> dict[str, str]:
+    """Returns the speaker of every utterance by `utt2spk` beside the reference text, nothing where that is not there.
+
+    Raises:
+        UserError: It lacks an utterance.
+    """
+    path = ref.with_name("utt2spk")
+    if not path.is_file():
+        return {}
+    speakers = read_text(path)
+    missing = next((name for name in references if not speakers.get(name)), None)
+    if missing is not None:
+        raise UserError(f"{path}: no speaker of utterance {missing}; prepare the data again (stages 1-5)")
+    return speakers
 
 
 def check_same_utterances(references: dict[str, str], hypotheses: dict[str, str], ref: Path, hyp: Path) -> None:
@@ -87,7 +117,9 @@ def main(cmd: list[str] | None = None) -> None:
     check_same_utterances(references, hypotheses, args.ref, hyp_file)
     if not any(references.values()):
         raise UserError(f"{args.ref}: no reference word in it; prepare the data again (stages 1-5)")
-    words, characters = score(references, hypotheses), score(references, hypotheses, characters=True)
+    speakers = read_speakers(args.ref, references)
+    words = score(references, hypotheses, speakers)
+    characters = score(references, hypotheses, speakers, characters=True)
     write_text(args.decode_dir / "score_wer" / JIWER_FILE, words.to_json())
     write_text(args.decode_dir / "score_cer" / JIWER_FILE, characters.to_json())
     print(

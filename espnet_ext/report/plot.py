@@ -1,121 +1,152 @@
-"""The figures: WER against parameters, and training curves."""
+"""Figures of the word error rate: against parameters, and against the cost of training."""
 
-import math
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from espnet_ext.files import atomic
-from espnet_ext.report.collect import Experiment, Training
+from espnet_ext.report.results import Results
+from espnet_ext.report.system import System
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color) is safe for colour-blind readers; markers repeat the distinction.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "*"]
 _DOTS_PER_INCH = 120
+_INTERVAL = "bars: 95 % interval"
 
 
-def plot_wer(experiments: list[Experiment], test_sets: list[str], title: str, path: Path) -> bool:
-    """Draws WER against parameters: a panel per test set, a line per start.
+def style(number: int) -> dict[str, str]:
+    """Returns colour and marker of a series; the first 49 differ."""
+    turn, place = divmod(number, len(_COLOURS))
+    return {"color": _COLOURS[place], "marker": _MARKERS[(place + turn) % len(_MARKERS)]}
+
+
+def plot_parameters(results: Results, path: Path) -> bool:
+    """Draws WER against parameters: a panel per test set, a line per start (or a point per row of a file).
 
     Returns:
         Whether there was anything to draw; otherwise no file is written.
     """
-    points = [run for run in experiments if run.parameters and any(run.scores.values())]
-    if not points:
+
+    def millions(system: System) -> float | None:
+        return system.parameters / 1e6 if system.parameters else None
+
+    panels = _panels(results, millions, "model and its parameters (millions, log scale)", lines=results.by_start)
+    if panels is None:
         return False
-    figure, panels = plt.subplots(1, len(test_sets), figsize=(1 + 4.6 * len(test_sets), 4.2), squeeze=False)
-    starts = list(dict.fromkeys(_series(run) for run in points))
     sizes: dict[float, list[str]] = {}  # the models of every size name the ticks
-    for run in points:
-        names = sizes.setdefault(run.parameters / 1e6, [])
-        names += [run.model] if run.model not in names else []
-    for panel, name in zip(panels[0], test_sets, strict=True):
-        for number, start in enumerate(starts):
-            runs = sorted(
-                (run for run in points if _series(run) == start and run.scores[name]), key=lambda run: run.parameters
-            )
-            x = [run.parameters / 1e6 for run in runs]
-            y = [run.scores[name].wer for run in runs]
-            style = number % len(_COLOURS)
-            panel.plot(x, y, color=_COLOURS[style], marker=_MARKERS[style], markersize=7, label=start)
-        panel.set_xscale("log")
+    for system in results.systems:
+        if (size := millions(system)) is not None:
+            names = sizes.setdefault(size, [])
+            names += [system.model] if results.by_start and system.model not in names else []
+    for panel in panels:
         panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.set_xticks(list(sizes), [f"{', '.join(names)}\n{size:.3g}" for size, names in sizes.items()])
+        panel.set_xticks(list(sizes), ["\n".join([*([", ".join(names)] if names else []), f"{size:.3g}"])
+                                       for size, names in sizes.items()])  # fmt: skip
+    write_figure(panels[0].figure, path)
+    return True
+
+
+def plot_cost(results: Results, path: Path) -> bool:
+    """Draws WER against the seconds of training (own plus the share of EncRL): a panel per test set.
+
+    Returns:
+        Whether there was anything to draw; otherwise no file is written.
+    """
+
+    def cost(system: System) -> float | None:
+        return system.mean(lambda run: run.total_sec)
+
+    panels = _panels(
+        results, cost, "training with the share of EncRL, without the teacher's (s, log scale)", lines=False
+    )
+    if panels is None:
+        return False
+    for panel, name in zip(panels, results.test_sets, strict=True):
+        for system in results.systems if results.by_start else []:
+            if cost(system) and (rate := system.rate(name, "wer")) is not None:
+                top = _or(results.comparisons[name, "wer"].estimate(system.label).high, rate)
+                # Upright, as models of one start often cost nearly the same.
+                panel.annotate(system.model, (cost(system), top), xytext=(0, 5), textcoords="offset points",
+                               rotation=90, ha="center", va="bottom", fontsize=7)  # fmt: skip
+        panel.margins(y=0.2)
+        panel.set_ylim(bottom=0)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter(NullFormatter())
+    write_figure(panels[0].figure, path)
+    return True
+
+
+def _panels(results: Results, position: Callable[[System], float | None], label: str, lines: bool) -> list[Axes] | None:
+    """Draws WER with its interval against `position`; None when there is no point."""
+    systems = [system for system in results.systems if position(system)]
+    systems = [system for system in systems if any(system.rate(name, "wer") is not None for name in results.test_sets)]
+    if not systems:
+        return None
+    series = list(dict.fromkeys(map(results.series, systems)))
+    places = _side_by_side({system.label: position(system) for system in systems})
+    figure, grid = plt.subplots(
+        1, len(results.test_sets), figsize=(1 + 4.6 * len(results.test_sets), 4.4), squeeze=False
+    )
+    panels = list(grid[0])
+    for panel, name in zip(panels, results.test_sets, strict=True):
+        comparison = results.comparisons[name, "wer"]
+        for number, title in enumerate(series):
+            points = {places[system.label]: estimate for system in systems if results.series(system) == title
+                      and (estimate := comparison.estimate(system.label)) is not None}  # fmt: skip
+            points = dict(sorted(points.items(), key=lambda point: point[0]))
+            below = [max(0.0, point.value - _or(point.low, point.value)) for point in points.values()]
+            above = [max(0.0, _or(point.high, point.value) - point.value) for point in points.values()]
+            panel.errorbar(
+                list(points), [point.value for point in points.values()], yerr=[below, above], label=title,
+                **style(number), linestyle="-" if lines else "none", markersize=6, capsize=3, linewidth=1.2,
+            )  # fmt: skip
+        panel.set_xscale("log")
         panel.margins(x=0.15, y=0.12)
         panel.set_ylim(bottom=0)
-        panel.set(title=name, xlabel="model and its parameters (millions, log scale)", ylabel="word error rate (%)")
+        panel.set(title=name, xlabel=label, ylabel="word error rate (%)")
         panel.grid(alpha=0.3)
-    panels[0][0].legend(title="start")
-    figure.suptitle(title)
-    _write(figure, path)
-    return True
+    figure.suptitle(results.title)
+    if results.by_start:
+        panels[0].legend(title=f"start ({_INTERVAL})", fontsize=8, title_fontsize=8)
+    else:  # the labels of a file's rows are long, so below all panels
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), title=_INTERVAL, fontsize=8, title_fontsize=8
+        )
+    return panels
 
 
-def plot_curves(experiments: list[Experiment], path: Path) -> bool:
-    """Draws the loss of every epoch: a panel per start, and a panel per criterion of every EncRL training.
-
-    Returns:
-        Whether there was anything to draw; otherwise no file is written.
-    """
-    panels: list[tuple[str, str, list[tuple[str, str, Training]]]] = []  # title, unit, (label, statistic, training)
-    for start in dict.fromkeys(_series(run) for run in experiments):
-        runs = [(run.model, "loss", run.training) for run in experiments if _series(run) == start]
-        panels.append((f"CTC training, start: {start}", "loss", [run for run in runs if run[2].history]))
-    for encrl in {run.encrl.exp_dir: run.encrl for run in experiments if run.encrl}.values():
-        for criterion in _criteria(encrl):
-            lines = [(student, f"{student}_{criterion}", encrl) for student in encrl.students]
-            panels.append((f"EncRL: {criterion}", criterion, lines))
-    panels = [panel for panel in panels if panel[2]]
-    if not panels:
-        return False
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.4 * rows), squeeze=False)
-    for axes, (title, unit, lines) in zip(grid.flat, panels, strict=False):
-        for number, (label, key, training) in enumerate(lines):
-            colour = _COLOURS[number % len(_COLOURS)]
-            epochs = [epoch.epoch for epoch in training.history]
-            for phase, dashes in (("train", "--"), ("valid", "-")):
-                values = [epoch.get(phase, key) for epoch in training.history]
-                if any(map(math.isfinite, values)):
-                    axes.plot(epochs, values, dashes, color=colour, marker=".", label=f"{label} {phase}")
-        axes.set(title=title, xlabel="epoch", ylabel=unit)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize=7, handlelength=3)
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_axis_off()
-    _write(figure, path)
-    return True
+def _side_by_side(positions: dict[str, float]) -> dict[str, float]:
+    """Moves points of one position a little apart, so that no interval hides another."""
+    step = max(1.01, (max(positions.values()) / min(positions.values())) ** 0.02)
+    equal: dict[float, list[str]] = {}
+    for label, position in positions.items():
+        equal.setdefault(position, []).append(label)
+    return {
+        label: position * step ** (place - (len(labels) - 1) / 2)
+        for position, labels in equal.items()
+        for place, label in enumerate(labels)
+    }
 
 
-def _series(run: Experiment) -> str:
-    """The teacher is a series of its own; students are grouped by their start."""
-    if run.start == "teacher":
-        return "teacher" if run.model == "teacher" else "layers of the teacher"
-    return run.start
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
 
 
-def _criteria(encrl: Training) -> list[str]:
-    """Returns what is reported of every student (`<student>_<criterion>`), the total loss first."""
-    last = encrl.history[-1]
-    keys = list(last.stats.get("train", {}) | last.stats.get("valid", {}))
-    found = {}
-    for student in encrl.students:
-        for key in keys:
-            if key.startswith(f"{student}_"):
-                found[key.removeprefix(f"{student}_")] = None
-    return sorted(found, key=lambda name: name != "loss")
-
-
-def _write(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure that appears complete or not at all, in the format of the file's suffix."""
     figure.tight_layout()
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=_DOTS_PER_INCH, format=path.suffix.removeprefix(".") or "png")
+        figure.savefig(
+            temporary, dpi=_DOTS_PER_INCH, format=path.suffix.removeprefix(".") or "png", bbox_inches="tight"
+        )
     plt.close(figure)

@@ -1,157 +1,171 @@
-"""The comparison table: Markdown, terminal and CSV."""
+"""The tables of the report, as text cells; `markdown.py` and `html_page.py` lay them out."""
 
-import csv
-import io
-import platform
-from importlib.metadata import version
+from dataclasses import dataclass
 
-from espnet_ext.report.collect import Experiment
-from espnet_ext.report.scores import Score
-
-_SCLITE_COLUMNS = ["Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
+from espnet_ext.report.compare import Estimate
+from espnet_ext.report.results import Results
+from espnet_ext.report.scores import KINDS
+from espnet_ext.report.system import System, mean
 
 
-def relative_to_scratch(experiment: Experiment, experiments: list[Experiment], test_set: str) -> float | None:
-    """Returns 100 * (WER - WER of the same model from scratch) / WER of the same model from scratch, in percent.
+@dataclass
+class Table:
+    """The first `names` columns hold names, the others numbers."""
 
-    None for the model from scratch itself, and where one of the two scores or a unique counterpart is missing.
-    """
-    scratch = [other for other in experiments if other.model == experiment.model and other.start == "scratch"]
-    if experiment.start == "scratch" or len(scratch) != 1:
-        return None
-    own, base = experiment.scores[test_set], scratch[0].scores[test_set]
-    if own is None or base is None or base.wer == 0:
-        return None
-    return 100 * (own.wer - base.wer) / base.wer
+    head: list[str]
+    rows: list[list[str]]
+    names: int
 
 
-def comparison(experiments: list[Experiment], test_sets: list[str]) -> str:
-    """Returns the main table in Markdown, padded so that it reads as well in a terminal."""
-    head = ["model", "start", "layers", "params (M)", "epochs", "EncRL epochs", "training (s)", "of it EncRL (s)"]
-    for name in test_sets:
-        head += [f"WER {name} (%)", "vs scratch (%)"]
+def main_table(results: Results) -> Table:
+    """Returns size, training cost, WER and the comparison of every row."""
+    seeds = any(len(system.runs) > 1 for system in results.systems)
+    compared = any(system.compare_to for system in results.systems) and not results.by_start
+    names = list(results.name_columns)
+    head = [*names, *(["layers"] if results.by_start else []), "params (M)", "MMACs/s", "training (s)"]
+    for name in results.test_sets:
+        head.append(f"WER {name} (%)")
+        head += [f"seeds {name}"] if seeds else []
+        head += ["vs scratch"] if results.by_start else []
+        head += [f"difference {name} (points)"] if compared else []
+    head += ["compared to"] if compared else []
+    head += ["*published*"] if results.published_sets else []
     rows = []
-    for run in experiments:
-        row = [run.model, run.start, _number(run.layers, "d")]
-        row.append(_number(None if run.parameters is None else run.parameters / 1e6, ".3f"))
-        row.append(str(len(run.training.history) or "-"))
-        row.append(str(len(run.encrl.history)) if run.encrl else "-")
-        row.append(_seconds(run.total_sec) if run.total_sec else "-")
-        share = run.encrl_share_sec
-        row.append(f"{_seconds(share)} ({100 * share / run.total_sec:.0f} %)" if run.encrl and run.total_sec else "-")
-        for name in test_sets:
-            row += [_wer(run.scores[name]), _number(relative_to_scratch(run, experiments, name), "+.1f")]
+    for system in results.systems:
+        row = list(system.cells)
+        row += [number(system.first(lambda run: run.size.layers), "d")] if results.by_start else []
+        parameters = system.parameters
+        row.append(number(None if parameters is None else parameters / 1e6, ".3f"))
+        macs = system.first(lambda run: run.size.macs_per_sec)
+        row.append(number(None if macs is None else macs / 1e6, ".1f"))
+        row.append(seconds(system.mean(lambda run: run.total_sec)))
+        for name in results.test_sets:
+            row.append(rate_cell(results, system, name, "wer"))
+            row += [_range(system, name)] if seeds else []
+            row += [_relative_cell(results, system, name)] if results.by_start else []
+            row += [_difference_cell(results, system, name, "wer", with_interval=False)] if compared else []
+        row += [system.compare_to or "-"] if compared else []
+        if results.published_sets:
+            row.append(" / ".join(number(system.published.get(name), "g") for name in results.published_sets))
         rows.append(row)
-    return _markdown(head, rows)
+    return Table(head, rows, len(names))
 
 
-def sclite_rows(experiments: list[Experiment], test_set: str) -> str:
-    """Returns sclite's row of every model that was scored on one test set."""
-    head = ["model", "start", "Snt", "Wrd", *_SCLITE_COLUMNS]
+def error_table(results: Results, test_set: str) -> Table:
+    """Returns sclite's row (Corr, Sub, Del, Ins, Err, S.Err) and the CER of every model scored on one test set."""
+    head = [*results.name_columns, "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err [95 %]", "S.Err", "CER [95 %]"]
     rows = []
-    for run in experiments:
-        if (score := run.scores[test_set]) is not None:
-            counts = [str(score.sentences), str(score.words)]
-            rows.append([run.model, run.start, *counts, *(f"{value:.2f}" for value in score.rows())])
-    return _markdown(head, rows) if rows else "Not scored yet."
+    for system in results.systems:
+        scores = system.scores(test_set, "wer")
+        if not scores:
+            continue
+        row = [*system.cells, str(scores[0].sentences), str(scores[0].words)]
+        for part in ("correct", "substitutions", "deletions", "insertions"):
+            row.append(number(mean(score.percent(getattr(score, part)) for score in scores), ".2f"))
+        row.append(rate_cell(results, system, test_set, "wer"))
+        row.append(number(mean(100 * score.sentence_errors / score.sentences for score in scores), ".2f"))
+        row.append(rate_cell(results, system, test_set, "cer"))
+        rows.append(row)
+    return Table(head, rows, len(results.name_columns))
 
 
-def notes(experiments: list[Experiment], test_sets: list[str]) -> list[str]:
-    """Returns what a reader must know about the numbers, and the reason of every missing one."""
-    lines = [
-        "start: what the training began with: scratch = random values, encrl = a student aligned with the teacher, "
-        "teacher = layers copied from the teacher (the teacher itself: random values).",
-        "vs scratch: 100 * (WER - WER of the same model trained from scratch) / the latter; negative = fewer errors.",
-        "training: seconds of the trainer (training and validation of all epochs); the teacher's training is in its "
-        "own row only.",
-    ]
-    for encrl in {run.encrl.exp_dir: run.encrl for run in experiments if run.encrl}.values():
-        count = len(encrl.students)
-        lines.append(
-            f"EncRL of {', '.join(encrl.students)} ({encrl.exp_dir.name}) took {_seconds(encrl.seconds)} s together; "
-            f"each is charged {_seconds(encrl.seconds / count)} s."
-        )
-    if any(score and score.tool == "jiwer" for run in experiments for score in run.scores.values()):
-        lines.append(
-            "(jiwer): scored by jiwer because sclite was not there; alignments, and so WERs, can differ slightly."
-        )
-    for run in experiments:
-        lines += [f"{run.exp_dir.name}: {note}." for note in run.notes]
-    return lines
+def difference_table(results: Results, test_set: str) -> Table:
+    """Returns the difference of every model to the one it is compared with: WER and CER, interval and p-value."""
+    head = [*results.name_columns, "compared to"]
+    head += [f"{kind.upper()} difference (points)" for kind in KINDS]
+    rows = []
+    for system in results.systems:
+        cells = [_difference_cell(results, system, test_set, kind) for kind in KINDS]
+        if cells != ["-"] * len(KINDS):
+            rows.append([*system.cells, system.compare_to, *cells])
+    return Table(head, rows, len(results.name_columns) + 1)
 
 
-def environment() -> list[str]:
-    """Returns the versions that the numbers depend on."""
-    packages = [f"{name} {version(name)}" for name in ("espnet", "torch", "torchaudio")]
-    return [f"python {platform.python_version()}", *packages, f"{platform.system()} {platform.machine()}"]
+def pairwise_table(results: Results, test_set: str, kind: str) -> Table:
+    """Returns the p-values of all pairs; above the diagonal, as the matrix is symmetric."""
+    comparison = results.comparisons[test_set, kind]
+    systems = [system for system in results.systems if comparison.estimate(system.label) is not None]
+    labels = [system.label for system in systems]
+    rows = []
+    for place, label in enumerate(labels[:-1]):
+        pairs = [comparison.difference(label, other) for other in labels[place + 1 :]]
+        cells = ["-" if pair is None or pair.p is None else p_text(pair.p) for pair in pairs]
+        rows.append([label, *[""] * place, *cells])
+    return Table(["p-value", *labels[1:]], rows, 1)
 
 
-def to_markdown(
-    experiments: list[Experiment], test_sets: list[str], title: str, decoding: str, plots: list[tuple[str, str]]
-) -> str:
-    """Returns the whole RESULTS.md.
-
-    Args:
-        experiments: The rows, in their order.
-        test_sets: Names of the sets.
-        title: Heading.
-        decoding: How the sets were decoded, for the caption.
-        plots: (title, path relative to RESULTS.md) of the figures.
-    """
-    parts = [f"# {title}", comparison(experiments, test_sets), decoding]
-    parts.append("\n".join(f"- {line}" for line in notes(experiments, test_sets)))
-    parts += [f"![{name}]({path})" for name, path in plots]
-    parts += [f"## {name}: percent of words, by kind\n\n{sclite_rows(experiments, name)}" for name in test_sets]
-    parts.append("## Environment\n\n" + "\n".join(f"- {line}" for line in environment()))
-    return "\n\n".join(parts) + "\n"
-
-
-def to_csv(experiments: list[Experiment], test_sets: list[str]) -> str:
-    """Returns the unrounded values, one line per model and test set; empty where not known."""
-    head = ["model", "start", "exp_dir", "layers", "parameters", "epochs", "encrl_epochs", "training_sec",
-            "encrl_share_sec", "encrl_whole_sec", "test_set", "tool", "sentences", "words", "correct",
-            "substitutions", "deletions", "insertions", "sentence_errors", "wer_percent",
-            "relative_to_scratch_percent"]  # fmt: skip
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(head)
-    for run in experiments:
-        encrl = (len(run.encrl.history), run.encrl.seconds) if run.encrl else (None, None)
-        cost = [len(run.training.history), encrl[0], run.total_sec, run.encrl_share_sec, encrl[1]]
-        for name in test_sets:
-            score = run.scores[name]
-            counts = [None] * 9
-            if score is not None:
-                counts = [score.tool, score.sentences, score.words, score.correct, score.substitutions,
-                          score.deletions, score.insertions, score.sentence_errors, score.wer]  # fmt: skip
-            relative = relative_to_scratch(run, experiments, name)
-            size = [run.layers, run.parameters]
-            writer.writerow([run.model, run.start, run.exp_dir, *size, *cost, name, *counts, relative])
-    return out.getvalue()
+def cost_table(results: Results) -> Table:
+    """Returns what each stage cost. The teacher is shown once and is in no sum."""
+    head = [*results.name_columns, "seeds", "own epochs", "own (s)", "EncRL epochs", "EncRL share (s)",
+            "own + share (s)", "of it EncRL", "teacher, not added (s)"]  # fmt: skip
+    rows = []
+    shown: set[frozenset] = set()
+    for system in results.systems:
+        share, total = system.mean(lambda run: run.encrl_share_sec), system.mean(lambda run: run.total_sec)
+        trained = sum(run.total_sec is not None for run in system.runs)
+        row = [*system.cells, str(trained) if trained == len(system.runs) else f"{trained} of {len(system.runs)}"]
+        row.append(number(system.mean(lambda run: run.own_epochs), "g"))
+        row.append(seconds(system.mean(lambda run: run.own_sec)))
+        row.append(number(system.mean(lambda run: run.encrl_epochs), "g"))
+        row += [seconds(share), seconds(total)]
+        row.append(f"{100 * share / total:.0f} %" if share is not None and total else "-")
+        teachers = frozenset(run.lineage.teacher.exp_dir for run in system.runs if run.lineage.teacher)
+        row.append("same" if teachers in shown else seconds(system.mean(lambda run: run.teacher_sec)))
+        shown |= {teachers} if teachers else set()
+        rows.append(row)
+    return Table(head, rows, len(results.name_columns))
 
 
-def _wer(score: Score | None) -> str:
-    if score is None:
+def rate_cell(results: Results, system: System, test_set: str, kind: str) -> str:
+    """Returns e.g. `15.23 [13.9, 16.6]`."""
+    estimate = results.comparisons[test_set, kind].estimate(system.label)
+    if estimate is None:
         return "-"
-    return f"{score.wer:.2f}" + (" (jiwer)" if score.tool == "jiwer" else "")
+    jiwer = any(score.tool == "jiwer" for score in system.scores(test_set, kind))
+    return f"{estimate.value:.2f}{_interval(estimate, '.1f')}" + (" (jiwer)" if jiwer else "")
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+def p_text(p: float) -> str:
+    """Returns e.g. `0.031` or `<0.001`."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _number(value: float | None, style: str) -> str:
+def number(value: float | None, style: str) -> str:
+    """Formats a value, `-` where it is not known."""
     return "-" if value is None else format(value, style)
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    """Pads the columns; names to the left, numbers to the right."""
-    widths = [max(len(line[column]) for line in [head, *rows]) for column in range(len(head))]
+def seconds(value: float | None) -> str:
+    """Formats seconds."""
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
-    def line(cells: list[str]) -> str:
-        names = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
-        return f"| {' | '.join(names + numbers)} |"
 
-    rule = [f":{'-' * (width - 1)}" for width in widths[:2]] + [f"{'-' * (width - 1)}:" for width in widths[2:]]
-    return "\n".join([line(head), f"| {' | '.join(rule)} |", *map(line, rows)])
+def _interval(estimate: Estimate, style: str) -> str:
+    return "" if estimate.low is None else f" [{estimate.low:{style}}, {estimate.high:{style}}]"
+
+
+def _p(estimate: Estimate) -> str:
+    if estimate.p is None:
+        return ""
+    text = p_text(estimate.p)
+    return f" (p{text})" if text.startswith("<") else f" (p={text})"
+
+
+def _difference_cell(results: Results, system: System, test_set: str, kind: str, with_interval: bool = True) -> str:
+    difference = results.comparisons[test_set, kind].difference(system.label, system.compare_to)
+    if difference is None:
+        return "-"
+    return f"{difference.value:+.2f}{_interval(difference, '+.1f') if with_interval else ''}{_p(difference)}"
+
+
+def _relative_cell(results: Results, system: System, test_set: str) -> str:
+    comparison = results.comparisons[test_set, "wer"]
+    relative = comparison.relative(system.label, system.compare_to)
+    if relative is None:
+        return "-"
+    return f"{relative:+.1f} %{_p(comparison.difference(system.label, system.compare_to))}"
+
+
+def _range(system: System, test_set: str) -> str:
+    rates = [score.wer for score in system.scores(test_set, "wer")]
+    return f"{min(rates):.2f} to {max(rates):.2f} ({len(rates)})" if len(rates) > 1 else "-"

@@ -52,15 +52,15 @@ class Recipe:
     def __init__(self, root: Path):
         self.root = root
 
-    def train(self, name: str, blocks: int, epochs: list[dict], seconds: float, lineage: dict | None) -> Path:
-        """Makes `exp/<name>`; returns its path relative to the recipe."""
+    def train(self, name: str, blocks: int, epochs: list[dict], seconds: float, lineage: dict | None, **extra) -> Path:
+        """Makes `exp/<name>`, with `extra` in its configuration; returns its path relative to the recipe."""
         import torch
         from espnet2.tasks.asr import ASRTask
 
         folder = self.root / "exp" / name
         folder.mkdir(parents=True)
         config = _config(blocks)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config | extra))
         model = ASRTask.build_model(argparse.Namespace(**config | {"normalize": None, "normalize_conf": {}}))
         states = {"model": model.state_dict(), "reporter": _reporter(epochs, seconds)}
         torch.save(states | {"optimizers": [], "schedulers": [], "scaler": None}, folder / "checkpoint.pth")
@@ -68,14 +68,22 @@ class Recipe:
             (folder / "lineage.yaml").write_text(yaml.safe_dump(lineage))
         return Path("exp") / name
 
-    def score(self, exp_dir: Path, test_set: str, wrong_words: int, references: dict | None = None) -> None:
-        """Decodes with `wrong_words` substitutions and scores with the fallback scorer."""
+    def score(
+        self, exp_dir: Path, test_set: str, wrong_words: int, references: dict | None = None, speakers: int = 0
+    ) -> None:
+        """Decodes with `wrong_words` substitutions, from the first word on, and scores with the fallback scorer.
+
+        With `speakers`, the utterances belong to that many speakers in turn.
+        """
         from espnet_ext.bin import score
 
         references = references or REFERENCES
         ref = self.root / "dump" / test_set / "text"
         ref.parent.mkdir(parents=True, exist_ok=True)
         ref.write_text("".join(f"{name} {text}\n" for name, text in references.items()))
+        owners = [f"{name} speaker{number % speakers}\n" for number, name in enumerate(references) if speakers]
+        if owners:
+            (ref.parent / "utt2spk").write_text("".join(owners))
         folder = self.root / exp_dir / INFERENCE_TAG / test_set
         folder.mkdir(parents=True)
         lines = []

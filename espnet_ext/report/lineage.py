@@ -1,0 +1,109 @@
+"""Where a model comes from, and what each training on the way cost."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet_ext.config import read_config
+from espnet_ext.errors import UserError
+from espnet_ext.recovery import CHECKPOINT, finished_epochs
+from espnet_ext.train_log import EpochStats
+
+
+@dataclass
+class Training:
+    """One run of the trainer. `students` names those that an EncRL training trains together."""
+
+    exp_dir: Path
+    history: list[EpochStats]
+
+    @property
+    def seconds(self) -> float:
+        """Training and validation of all epochs."""
+        return sum(epoch.total_sec for epoch in self.history)
+
+    @property
+    def students(self) -> list[str]:
+        """The students of an EncRL training; empty for a stock ESPnet model."""
+        return self.history[-1].students() if self.history else []
+
+
+@dataclass
+class Lineage:
+    """A model and the trainings it depends on; None where there is none, or where it is not known (see the notes)."""
+
+    model: str
+    start: str
+    training: Training
+    encrl: Training | None = None
+    teacher: Training | None = None
+
+    @property
+    def is_finetuned(self) -> bool:
+        """Whether the model had a training of its own, or was decoded as EncRL or the teacher's layers left it."""
+        return not self.start.endswith("_only")
+
+
+def trace(exp_dir: Path, notes: list[str]) -> Lineage:
+    """Follows `lineage.yaml` (written by stage 11) to EncRL and teacher; what is unknown is added to `notes`.
+
+    Raises:
+        UserError: `lineage.yaml` does not hold what it must.
+    """
+    training = _training(exp_dir)
+    path = exp_dir / "lineage.yaml"
+    if not path.is_file():
+        if not training.history:
+            notes.append(f"no finished epoch in {exp_dir.name}")
+        notes.append(f"no {path.name}, so the start and the cost of earlier steps are unknown")
+        return Lineage(exp_dir.name.removeprefix("asr_"), "-", training)
+    content = read_config(path)
+    missing = [key for key in ("model", "source", "parents") if key not in content]
+    if missing:
+        raise UserError(f"{path}: no '{missing[0]}' in it; it must hold model, source and parents")
+    lineage = Lineage(str(content["model"]), str(content["source"]), training)
+    for parent in content["parents"] or []:
+        run = _training(_from_recipe(exp_dir, parent))
+        # Layers may also be taken from a student of EncRL: <EncRL training>/<student> holds no training of its own.
+        encrl = next((one for one in (run, _training(run.exp_dir.parent)) if one.students), None)
+        if encrl is not None:
+            lineage.encrl = encrl
+            lineage.teacher = _teacher_of(encrl.exp_dir, notes)
+        elif lineage.start.startswith("teacher"):
+            lineage.teacher = run
+    if lineage.is_finetuned and not training.history:
+        notes.append(f"no finished epoch in {exp_dir.name}")
+    if not lineage.is_finetuned and lineage.encrl is None:
+        notes.append("layers of its teacher, without a training of its own; the only cost is the teacher's")
+    if lineage.start.startswith("encrl") and lineage.encrl is None:
+        notes.append("the EncRL training is not found through lineage.yaml, so its cost is missing")
+    if lineage.teacher is not None and not lineage.teacher.history:
+        notes.append(f"what the training of its teacher cost is not known ({lineage.teacher.exp_dir.name} has no log)")
+    return lineage
+
+
+def _teacher_of(encrl_dir: Path, notes: list[str]) -> Training | None:
+    """Returns the training of the teacher that the configuration of an EncRL training names, None for no teacher."""
+    config = read_config(encrl_dir / "config.yaml")
+    if (start := config.get("student_init")) not in (None, "teacher"):
+        notes.append(f"its EncRL began with layers of {start}, whose training is in no column")
+    if config.get("teacher") is None:
+        return None
+    path = _from_recipe(encrl_dir, config["teacher"])
+    return _training(path if path.is_dir() else path.parent)
+
+
+def _training(exp_dir: Path) -> Training:
+    """Reads the history; of a model that `--teacher` linked, that of the training it comes from."""
+    model = exp_dir / "model.pth"
+    if model.is_symlink() and not (exp_dir / CHECKPOINT).exists():
+        exp_dir = model.resolve().parent
+    return Training(exp_dir, finished_epochs(exp_dir))
+
+
+def _from_recipe(exp_dir: Path, name: str) -> Path:
+    """Returns a path that starts at the recipe directory, which holds `exp` and so is above `exp_dir`."""
+    paths = [folder / name for folder in exp_dir.absolute().parents]
+    # A checkpoint may have been deleted to save space; the directory it was in still tells what it cost.
+    return next((path for path in paths if path.exists()), None) or next(
+        (path for path in paths if path.parent.is_dir()), paths[1]
+    )

@@ -1,0 +1,53 @@
+"""All that a report shows, computed once for Markdown, CSV, HTML and figures."""
+
+from dataclasses import dataclass, field
+
+from espnet_ext.report.compare import Comparison
+from espnet_ext.report.scores import KINDS
+from espnet_ext.report.system import System, check_comparable
+
+
+@dataclass
+class Results:
+    """The systems with the comparisons between them.
+
+    Attributes:
+        title: Heading.
+        systems: The rows, in their order.
+        test_sets: Names of the sets.
+        decoding: How the sets were decoded, for the caption.
+        by_start: The rows are experiment directories, named by model and start, and compared with the same model from
+            scratch. Otherwise they come from a file and have labels.
+        comparisons: By (test set, kind).
+    """
+
+    title: str
+    systems: list[System]
+    test_sets: list[str]
+    decoding: str
+    by_start: bool
+    comparisons: dict[tuple[str, str], Comparison] = field(init=False)
+
+    def __post_init__(self):
+        check_comparable(self.systems, self.test_sets)
+        self.comparisons = {
+            (name, kind): Comparison(self.systems, name, kind) for name in self.test_sets for kind in KINDS
+        }
+
+    @property
+    def name_columns(self) -> list[str]:
+        """Headings of the columns that name a row."""
+        return ["model", "start"] if self.by_start else ["system"]
+
+    def series(self, system: System) -> str:
+        """Returns the line of a figure a system belongs to: models of one start, or every row its own."""
+        if not self.by_start:
+            return system.label
+        if system.start.startswith("teacher") and system.model != "teacher":
+            return f"layers of the {system.start}"
+        return system.start
+
+    @property
+    def published_sets(self) -> list[str]:
+        """Returns the paper's test sets, in the order they are named."""
+        return list(dict.fromkeys(name for system in self.systems for name in system.published))
