@@ -1,4 +1,4 @@
-"""Makes `--encoder torchaudio_conformer` known to ESPnet.
+"""Makes `--encoder torchaudio_conformer` and `frozen_whisper` known to ESPnet.
 
 `espnet_ext.pth` imports this module whenever Python starts in an environment where the package is installed, and so in
 every `espnet2.bin.*` command, spawned worker and `Speech2Text.from_pretrained`. ESPnet has no plugin mechanism; its
@@ -12,15 +12,17 @@ TASK = "espnet2.tasks.asr"
 
 
 def register(task) -> None:
-    """Adds the encoder to the choices of the executed module `espnet2.tasks.asr`."""
+    """Adds the encoders to the choices of the executed module `espnet2.tasks.asr`."""
     try:
+        from espnet_ext.encoder.frozen_whisper import FrozenWhisperEncoder
         from espnet_ext.encoder.torchaudio_conformer import TorchaudioConformerEncoder
     except ImportError as error:  # ESPnet's own encoders must stay usable
         import warnings
 
-        warnings.warn(f"--encoder torchaudio_conformer is not available: {error}", stacklevel=2)
+        warnings.warn(f"the encoders of espnet_ext are not available: {error}", stacklevel=2)
         return
-    task.encoder_choices.classes["torchaudio_conformer"] = TorchaudioConformerEncoder
+    choices = task.encoder_choices.classes
+    choices |= {"torchaudio_conformer": TorchaudioConformerEncoder, "frozen_whisper": FrozenWhisperEncoder}
 
 
 class TaskFinder:
