@@ -9,6 +9,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
+from espnet_ext.encrl.cache import cached_outputs
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.encrl.outputs import Outputs, compute_outputs
 from espnet_ext.encrl.projection import build_projection
@@ -72,7 +73,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
             text: (B, L) int, token ids; only for the criterion `ctc` and the CER in validation. EncRL itself needs no
                 transcript.
             text_lengths: (B,) int.
-            **kwargs: `utt_id` (list of str) names utterances in errors.
+            **kwargs: `utt_id` (list of str) names utterances in errors; outputs of the teacher from a cache, see
+                `espnet_ext.encrl.cache`.
 
         Returns:
             Scalar loss; statistics `<student>_<criterion>`, `<student>_loss`, `<student>_cer_ctc` (validation) and
@@ -82,9 +84,12 @@ class ESPnetEncRLModel(AbsESPnetModel):
             UserError: the loss is not finite, or no utterance gives a frame.
         """
         utt_ids = kwargs.get("utt_id")
+        cached = cached_outputs(kwargs)
         feats, feats_lengths = self._features(speech, speech_lengths)
         teacher_out = None
-        if self.teacher is not None:
+        if self.teacher is not None and cached is not None:
+            teacher_out = self.teacher.from_cache(*cached, self.criteria)
+        elif self.teacher is not None:
             # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
             teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
             teacher_out = self.teacher(*teacher_in, self.criteria)

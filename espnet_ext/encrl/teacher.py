@@ -2,7 +2,7 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import chdir
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
 from espnet_ext.config import read_config, recipe_directory
+from espnet_ext.encrl.cache import data_name
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.encrl.outputs import Outputs, compute_outputs
 from espnet_ext.errors import UserError
@@ -19,7 +20,7 @@ from espnet_ext.model_files import find_model_files, read_state_dict
 
 
 class Teacher:
-    """Runs the large model without gradient.
+    """Runs the large model without gradient, or takes what it said before from a cache.
 
     It is no `torch.nn.Module`: the trainer's `model.train()`, `state_dict()` and optimizer cannot reach it.
 
@@ -44,6 +45,24 @@ class Teacher:
         if next(self.model.parameters()).device != speech.device:
             self.model.to(speech.device)
         return compute_outputs(self.model, speech, lengths, criteria)
+
+    @torch.no_grad()
+    def from_cache(
+        self, encoder: Tensor, lengths: Tensor, layers: Mapping[str, Tensor], criteria: Iterable[Criterion]
+    ) -> Outputs:
+        """Completes outputs that were computed before; the encoder does not run.
+
+        Args:
+            encoder: (B, T, D) float, encoder output.
+            lengths: (B,) int.
+            layers: (B, T, D) float of the layers that criteria compare, by `espnet_ext.encrl.cache.data_name`.
+            criteria: say whether the CTC head is needed.
+        """
+        head = self.model.ctc.ctc_lo if any(c.needs_head and c.needs_teacher for c in criteria) else None
+        if head is not None and next(head.parameters()).device != encoder.device:
+            head.to(encoder.device)
+        tapped = {c.depth: layers[data_name(c)] for c in criteria if c.depth is not None}
+        return Outputs(lengths, encoder, None if head is None else head(encoder), tapped)
 
 
 def load_teacher(source: str, train_mode: bool = False) -> Teacher:

@@ -3,17 +3,20 @@
 import logging
 from argparse import ArgumentParser, Namespace
 from json import dumps
+from pathlib import Path
 
 import humanfriendly
 import yaml
 from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.fileio.read_text import read_2columns_text
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils.types import str2bool, str_or_none
 from torch import nn
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
 from espnet_ext.encrl.agreement import check_agreement
-from espnet_ext.encrl.criteria import parse_criteria
+from espnet_ext.encrl.cache import ENCODER, check_cache, data_names
+from espnet_ext.encrl.criteria import Criterion, parse_criteria
 from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
@@ -83,8 +86,11 @@ class EncRLTask(ASRTask):
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """Transcripts give the students' error rate in validation."""
-        return ("text",)
+        """Transcripts give the students' error rate in validation; the teacher's output may come from a cache.
+
+        Layers from a cache have names of their own: they need `--allow_variable_data_keys true`.
+        """
+        return ("text", ENCODER)
 
     @classmethod
     def build_model(cls, args: Namespace) -> ESPnetEncRLModel:
@@ -103,6 +109,7 @@ class EncRLTask(ASRTask):
         if not args.collect_stats and any(criterion.needs_teacher for criterion in criteria):
             if args.teacher is None:
                 raise UserError("--teacher is missing: give the experiment directory, zip or tag of the large model")
+            _check_caches(args, criteria)
             teacher = load_teacher(args.teacher, args.teacher_train_mode)
             for name, student in students.items():
                 pair = (teacher.model, teacher.args), name, (student, namespaces[name])
@@ -111,6 +118,20 @@ class EncRLTask(ASRTask):
         # Each student is selected by its own loss; the total would let the largest decide for all.
         args.best_model_criterion = [("valid", "loss", "min"), *(("valid", f"{name}_loss", "min") for name in students)]
         return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria)
+
+
+def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
+    for paths in (args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type):
+        files = {name: Path(path) for path, name, _ in paths or ()}
+        if ENCODER not in files:
+            continue
+        if args.teacher_train_mode:
+            raise UserError("teacher_train_mode: a cached teacher has no dropout; train without the cache")
+        utterances = list(read_2columns_text(files["speech"]))
+        for name in data_names(criteria):
+            if name not in files:
+                raise UserError(f"the criteria need {name} of the cache {files[ENCODER].parent}; give its list as data")
+        check_cache(files[ENCODER], args.teacher, criteria, utterances)
 
 
 def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:

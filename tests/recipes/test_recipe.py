@@ -82,8 +82,8 @@ def test_override_makes_another_experiment(finished):
 
 
 def test_encrl_of_more_students_serves_as_well(finished):
-    output = run(finished, *ALIGNED, "--students", "e2 e1")
-    assert "EncRL e2+e1" in output
+    output = run(finished, *ALIGNED, "--students", "e2 e1", "--teacher_cache", "true")
+    assert "EncRL e2+e1" in output and "teacher cache of valid" in output
     output = run(finished, *ALIGNED, "--students", "e1")
     assert output.count("already trained") == 3  # teacher, EncRL, e1
 

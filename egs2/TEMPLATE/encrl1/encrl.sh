@@ -6,7 +6,7 @@ set -euo pipefail
 . ./path.sh
 # shellcheck source=/dev/null
 . ./cmd.sh
-: "${cuda_cmd:?cmd.sh must set cuda_cmd}" "${decode_cmd:?cmd.sh must set decode_cmd}"
+: "${cuda_cmd:?cmd.sh must set cuda_cmd}" "${train_cmd:?cmd.sh must set train_cmd}" "${decode_cmd:?cmd.sh must set decode_cmd}"
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (encrl.sh) $*"; }
 die() { echo "error: $*" >&2; exit 2; }
@@ -34,6 +34,8 @@ teacher=             # Large model: experiment directory, checkpoint, packed zip
 teacher_config=      # Config of the teacher trained here (default: <conf_dir>/teacher.yaml).
 teacher_args=        # Arguments for its training, e.g., "--max_epoch 10". They overwrite the config.
 students="e6 e4 e2"  # Names of the students; <conf_dir>/<name>.yaml describes each. none: the teacher alone.
+teacher_cache=false  # Compute the teacher's outputs once, to disk (<teacher experiment>/cache), instead of in every epoch.
+teacher_cache_dtype=int16 # Of the cached values: float32, int16 or int8.
 student_source=encrl # How students start, one or more of: encrl (step 1 of the paper), scratch (random),
                      # teacher (layers of the teacher, no EncRL).
 layer_selection=last # Layers taken from the teacher with --student_source teacher: last, first or even.
@@ -286,6 +288,8 @@ if in_range 11 11; then
     fi
     lineage "${teacher_exp}" teacher teacher ""
     if ${needs_encrl}; then
+        cached=()
+        ! ${teacher_cache} || cache_teacher
         train "EncRL ${students// /+}" "${encrl_exp}" "${teacher_model}" train_encrl
         [ -f "${encrl_exp}/.students" ] || echo "${encrl_tag}_${suffix}${sp} ${students}" > "${encrl_exp}/.students"
     fi

@@ -51,7 +51,7 @@ for source in ${student_source}; do
 done
 [[ " greedy espnet " == *" ${decoder} "* ]] || die "--decoder: '${decoder}' is not greedy or espnet"
 [ "${decoder}" = espnet ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder espnet"
-for name in finetune list_models gpu_inference verbose; do
+for name in finetune teacher_cache list_models gpu_inference verbose; do
     [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
 done
 [ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"

@@ -41,6 +41,25 @@ lineage() { # experiment, model, source, parents
     echo "{model: $2, source: $3, parents: [$4]}" > "$1/lineage.yaml.tmp"
     mv "$1/lineage.yaml.tmp" "$1/lineage.yaml"
 }
+cache_teacher() { # the teacher's outputs for training and validation; sets the data options that give them to EncRL
+    local set part cmd=${train_cmd} gpus=0 jobs name dir
+    jobs=$(min "${nj}" "$(nproc)")
+    [ "${ngpu}" -gt 0 ] && cmd=${cuda_cmd} gpus=${ngpu} jobs=${ngpu}
+    for part in train valid; do
+        [ "${part}" = train ] && set="${train_set}${sp}" || set=${valid_set}
+        dir="${teacher_exp}/cache/${set}"
+        log "Stage 11: teacher cache of ${set} (${dir})"
+        # shellcheck disable=SC2086
+        step "cache_${set}" ${cmd} --gpu "${gpus}" "${dir}.log" ${python} -m espnet_ext.bin.cache_teacher \
+            --teacher "${teacher_model}" --config "${encrl_exp}/recipe.yaml" --data_dir "${dumpdir}/${feats_type}/${set}" \
+            --output_dir "${dir}" --dtype "${teacher_cache_dtype}" --audio_format "${audio_format}" \
+            --nj "${jobs}" --ngpu "${gpus}"
+        for name in "${dir}"/*.scp; do
+            cached+=("--${part}_data_path_and_name_and_type" "${name},$(basename "${name}" .scp),kaldi_ark")
+        done
+    done
+    cached+=(--allow_variable_data_keys true)
+}
 train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
     local data="${dumpdir}/${feats_type}" type=sound normalize=() bpemodel=none
     [[ "${audio_format}" == *ark* ]] && type=kaldi_ark
@@ -61,5 +80,5 @@ train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
         --valid_data_path_and_name_and_type "${data}/${valid_set}/wav.scp,speech,${type}" \
         --valid_data_path_and_name_and_type "${data}/${valid_set}/text,text,text" \
         --train_shape_file "${stats_dir}/train/speech_shape" --valid_shape_file "${stats_dir}/valid/speech_shape" \
-        --fold_length 80000 ${encrl_args}
+        --fold_length 80000 "${cached[@]}" ${encrl_args}
 }

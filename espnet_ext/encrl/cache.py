@@ -1,0 +1,153 @@
+"""The teacher's outputs on disk, keyed by utterance, so that EncRL runs no teacher.
+
+A cache is a directory with one Kaldi archive for each output and shard, the lists that ESPnet's `kaldi_ark` loader
+reads, and a manifest:
+
+    teacher_encoder.1.ark  teacher_encoder.scp  [teacher_layer_1_2.1.ark  teacher_layer_1_2.scp]  manifest.json
+
+The lists go into training as data of the names `teacher_encoder` etc., so ESPnet's loader reads and pads them in its
+worker processes, ahead of the training. Log-probabilities are not stored: the teacher's CTC head makes them of its
+encoder output.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from espnet2.fileio.read_text import read_2columns_text
+from torch import Tensor
+
+from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.errors import UserError
+from espnet_ext.files import atomic
+from espnet_ext.model_files import find_model_files
+
+VERSION = 1
+MANIFEST = "manifest.json"
+# Kaldi's compression methods (compressed-matrix.h) and bytes a value. Kaldi has no half-precision floats; two bytes
+# spread over the range of a matrix are about as exact.
+DTYPES = {"float32": (None, 4), "int16": (3, 2), "int8": (2, 1)}
+ENCODER = "teacher_encoder"
+
+
+def data_name(criterion: Criterion) -> str:
+    """Returns the name under which the cache holds the hidden output that a criterion compares."""
+    if criterion.depth is None:
+        return ENCODER
+    return f"teacher_layer_{criterion.depth.numerator}_{criterion.depth.denominator}"
+
+
+def data_names(criteria: Iterable[Criterion]) -> list[str]:
+    """Returns what a cache must hold for some criteria; the encoder output always, for its lengths."""
+    return [ENCODER, *sorted({data_name(c) for c in criteria if c.depth is not None})]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a cache was made of; it is used only where all but `utterances` and `num_bytes` agree.
+
+    Attributes:
+        teacher_sha256: hash of the checkpoint.
+        config_sha256: hash of what the teacher's configuration says of the model and its features.
+        dtype: key of `DTYPES`.
+        names: outputs, see `data_names`.
+        utterances: number of them.
+        num_bytes: size of the archives.
+        version: of this format.
+    """
+
+    teacher_sha256: str
+    config_sha256: str
+    dtype: str
+    names: tuple[str, ...]
+    utterances: int = 0
+    num_bytes: int = 0
+    version: int = VERSION
+
+    def write(self, directory: Path) -> None:
+        """Writes `manifest.json`, whose presence says that the cache is whole."""
+        with atomic(directory / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, directory: Path) -> "Manifest":
+        """Reads `manifest.json`.
+
+        Raises:
+            UserError: There is none, or one of another version of this program.
+        """
+        path = directory / MANIFEST
+        if not path.is_file():
+            raise UserError(
+                f"{directory} is no finished teacher cache (no {MANIFEST}); run espnet_ext.bin.cache_teacher"
+            )
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+            manifest = cls(**{**entries, "names": tuple(entries["names"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} cannot be read ({error}); delete {directory} and cache again") from error
+        if manifest.version != VERSION:
+            raise UserError(f"{path} is of version {manifest.version}, this needs {VERSION}; cache again")
+        return manifest
+
+
+def identify(teacher: str) -> tuple[str, str]:
+    """Returns the hashes of a teacher's checkpoint and of its model configuration.
+
+    Args:
+        teacher: experiment directory, checkpoint, packed zip or model-zoo tag.
+    """
+    from espnet_ext.config import MODEL_KEYS, read_config
+
+    config_file, checkpoint = find_model_files(teacher)
+    with checkpoint.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    model = {key: value for key, value in read_config(config_file).items() if key in MODEL_KEYS}
+    model.pop("normalize_conf", None)  # a path; the statistics themselves are in the checkpoint
+    return digest, hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+
+
+def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], utterances: Sequence[str]) -> None:
+    """Checks that a cache is of this teacher and holds what the training needs.
+
+    Args:
+        scp: list of one of the cached outputs.
+        teacher: see `identify`.
+        criteria: of the training.
+        utterances: their audio is trained on.
+
+    Raises:
+        UserError: It is stale, foreign or incomplete.
+    """
+    directory, remedy = scp.parent, "cache again with espnet_ext.bin.cache_teacher, or train without the cache"
+    manifest = Manifest.read(directory)
+    checkpoint, config = identify(teacher)
+    if manifest.teacher_sha256 != checkpoint:
+        raise UserError(f"{directory} was made of another checkpoint than that of {teacher}; {remedy}")
+    if manifest.config_sha256 != config:
+        raise UserError(f"{directory} was made with another configuration of {teacher}; {remedy}")
+    missing = [name for name in data_names(criteria) if name not in manifest.names]
+    if missing:
+        raise UserError(f"{directory} does not hold {', '.join(missing)}, which the criteria need; {remedy}")
+    cached = read_2columns_text(directory / f"{ENCODER}.scp").keys()
+    absent = [name for name in utterances if name not in cached]
+    if absent:
+        raise UserError(f"{directory} lacks {len(absent)} utterances of the training, e.g. {absent[0]}; {remedy}")
+
+
+def cached_outputs(data: dict[str, Any]) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:
+    """Takes the cached outputs out of a batch.
+
+    Args:
+        data: what ESPnet's loader gives beside speech and text: name -> (B, T, D) float, name_lengths -> (B,) int.
+
+    Returns:
+        Encoder output, its lengths, and the layers by name; None where the batch has none.
+    """
+    if ENCODER not in data:
+        return None
+    layers = {name: value for name, value in data.items() if name.startswith("teacher_layer_") and value.dim() == 3}
+    return data[ENCODER], data[f"{ENCODER}_lengths"], layers
