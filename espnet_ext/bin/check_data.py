@@ -25,6 +25,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("data_dirs", type=Path, nargs="+", help="e.g. data/train data/test")
     parser.add_argument("--fs", type=sampling_rate, default=16000, help="sampling rate in Hz, e.g. 16000 or 16k")
     parser.add_argument("--nj", type=int, default=4, help="files read at the same time")
+    parser.add_argument(
+        "--no_speech",
+        choices=["error", "warning"],
+        default="error",
+        help="what a transcript without a word is, i.e. an empty one or one of tags such as <noise> or [unk] alone",
+    )
     return parser
 
 
@@ -35,7 +41,7 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     problems = []
     for data_dir in args.data_dirs:
-        findings = check_data_dir(data_dir, args.fs, max(args.nj, 1))
+        findings = check_data_dir(data_dir, args.fs, max(args.nj, 1), speech_needed=args.no_speech == "error")
         for line in findings.warnings:
             print(f"warning: {line}", file=sys.stderr)
         if findings.errors:

@@ -4,31 +4,15 @@ Headers only, so that a large corpus takes seconds: the samples themselves are r
 floating-point files), and one sample at the end of FLAC files (an interrupted copy keeps a good header).
 """
 
-import io
 import math
-import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from espnet_ext.data.audio import Audio, BadAudioError, read_audio_header
 from espnet_ext.errors import UserError
-
-_FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")
-_READ_FRAMES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Audio:
-    """Header of a recording: samples per second, number of samples."""
-
-    rate: int
-    num_samples: int
-
-
-class BadAudioError(Exception):
-    """The recording cannot be used; the message says why."""
 
 
 @dataclass
@@ -48,60 +32,13 @@ class Findings:
     seconds: float = 0.0
 
 
-def read_audio_header(entry: str) -> Audio:
-    """Reads the header of a recording, and checks that samples are there.
-
-    Args:
-        entry: Right side of wav.scp: a path, or a command that ends in `|` and writes audio to stdout.
-
-    Raises:
-        BadAudioError: Missing, unreadable, empty, truncated, or not finite.
-    """
-    import soundfile
-
-    if entry.endswith("|"):
-        ran = subprocess.run(entry[:-1], shell=True, capture_output=True, check=False)
-        if ran.returncode != 0 or not ran.stdout:
-            reason = ran.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
-            raise BadAudioError(f"the command '{entry[:-1].strip()}' failed ({reason[0]}); run it by hand")
-        source: io.BytesIO | str = io.BytesIO(ran.stdout)
-    else:
-        if not Path(entry).is_file():
-            raise BadAudioError(f"audio file {entry} does not exist; restore it, or prepare the data again")
-        if Path(entry).stat().st_size == 0:
-            raise BadAudioError(f"audio file {entry} is empty (0 bytes); copy or download it again")
-        source = entry
-    try:
-        with soundfile.SoundFile(source) as file:
-            audio = Audio(file.samplerate, file.frames)
-            if audio.num_samples == 0:
-                raise BadAudioError(f"audio {entry} has no samples; remove the utterance or restore its recording")
-            if file.subtype in _FLOAT_SUBTYPES:
-                _check_finite(file, entry)
-            elif file.format == "FLAC":
-                file.seek(audio.num_samples - 1)
-                if len(file.read(1)) != 1:
-                    raise BadAudioError(f"audio file {entry} is truncated; copy or download it again")
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise BadAudioError(f"audio {entry} cannot be read ({error}); copy, download or convert it again") from error
-    return audio
-
-
-def _check_finite(file: object, entry: str) -> None:
-    import numpy as np
-
-    for block in file.blocks(blocksize=_READ_FRAMES):  # type: ignore[attr-defined]
-        if not np.isfinite(block).all():
-            raise BadAudioError(f"audio {entry} holds NaN or infinite samples; write it anew as 16-bit PCM")
-
-
 def has_speech(transcript: str) -> bool:
     """Tells whether a transcript has a word: a letter or digit outside of tags such as `<noise>` or `[laughter]`."""
     words = (word for word in transcript.split() if (word[0], word[-1]) not in (("<", ">"), ("[", "]")))
     return any(character.isalnum() for word in words for character in word)
 
 
-def _read_table(path: Path, findings: Findings) -> dict[str, str]:
+def read_table(path: Path, findings: Findings) -> dict[str, str]:
     """Reads `<key> <value>` lines; a key that comes twice is an error and its first value counts."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -125,23 +62,24 @@ def _compare(first: Iterable[str], first_name: str, second: dict[str, str], mess
     findings.errors += [f"{first_name}: {key}: {message}" for key in first if key not in second]
 
 
-def check_data_dir(data_dir: Path, fs: int, nj: int = 4) -> Findings:
+def check_data_dir(data_dir: Path, fs: int, nj: int = 4, speech_needed: bool = True) -> Findings:
     """Checks wav.scp, text, utt2spk and (where present) segments of a data directory.
 
     Args:
         data_dir: E.g. `data/train`.
         fs: Sampling rate the recipe works at, Hz; another one is a warning, since asr.sh resamples in stage 3.
         nj: Files read at the same time.
+        speech_needed: Whether a transcript without a word is an error; else it is a warning.
 
     Raises:
         UserError: A file of the directory is missing or not UTF-8.
     """
     findings = Findings()
-    recordings = _read_table(data_dir / "wav.scp", findings)
-    text = _read_table(data_dir / "text", findings)
-    utt2spk = _read_table(data_dir / "utt2spk", findings)
+    recordings = read_table(data_dir / "wav.scp", findings)
+    text = read_table(data_dir / "text", findings)
+    utt2spk = read_table(data_dir / "utt2spk", findings)
     segments_file = data_dir / "segments"
-    segments = _read_table(segments_file, findings) if segments_file.exists() else None
+    segments = read_table(segments_file, findings) if segments_file.exists() else None
     utterances, listed_in = (recordings, "wav.scp") if segments is None else (segments, "segments")
     findings.num_utts = len(utterances)
     if not utterances:
@@ -151,14 +89,10 @@ def check_data_dir(data_dir: Path, fs: int, nj: int = 4) -> Findings:
     _compare(utterances, in_audio, text, "audio without transcript; add its line to text, or remove it", findings)
     _compare(text, in_text, utterances, f"transcript without audio; add it to {listed_in}, or remove it", findings)
     _compare(utterances, in_audio, utt2spk, "no speaker; add its line to utt2spk", findings)
-    findings.errors += [
-        f"{in_text}: {utterance}: transcript with no speech ('{words}'); correct it, or remove the utterance"
-        for utterance, words in text.items()
-        if not has_speech(words)
-    ]
+    _check_speech(in_text, text, speech_needed, findings)
 
-    headers = _read_headers(data_dir / "wav.scp", recordings, nj, findings)
-    findings.seconds = sum(audio.num_samples / audio.rate for audio in headers.values())
+    headers = read_headers(recordings, nj, str(data_dir / "wav.scp"), findings)
+    findings.seconds = sum(audio.seconds for audio in headers.values())
     rates = Counter(audio.rate for audio in headers.values() if audio.rate != fs)
     findings.warnings += [
         f"{data_dir}: {count} of {len(recordings)} recordings have {rate} Hz, not {fs} Hz; stage 3 resamples them"
@@ -169,7 +103,30 @@ def check_data_dir(data_dir: Path, fs: int, nj: int = 4) -> Findings:
     return findings
 
 
-def _read_headers(wav_scp: Path, recordings: dict[str, str], nj: int, findings: Findings) -> dict[str, Audio]:
+def _check_speech(in_text: str, text: dict[str, str], speech_needed: bool, findings: Findings) -> None:
+    silent = {utterance: words for utterance, words in text.items() if not has_speech(words)}
+    if speech_needed:
+        findings.errors += [
+            f"{in_text}: {utterance}: transcript with no speech ('{words}'); correct it, or remove the utterance"
+            for utterance, words in silent.items()
+        ]
+    elif silent:
+        example = " ".join(next(iter(silent.items())))
+        findings.warnings.append(
+            f"{in_text}: {len(silent)} of {len(text)} transcripts have no speech and are kept, e.g. '{example}'"
+        )
+
+
+def read_headers(entries: dict[str, str], nj: int, listed_in: str, findings: Findings) -> dict[str, Audio]:
+    """Reads the headers of recordings; those that cannot be used become errors and are left out.
+
+    Args:
+        entries: Path or command (see `read_audio_header`) by id.
+        nj: Files read at the same time.
+        listed_in: File or directory that errors name.
+        findings: Receives the errors.
+    """
+
     def read(entry: str) -> Audio | BadAudioError:
         try:
             return read_audio_header(entry)
@@ -178,11 +135,11 @@ def _read_headers(wav_scp: Path, recordings: dict[str, str], nj: int, findings: 
 
     headers = {}
     with ThreadPoolExecutor(nj) as pool:
-        for key, result in zip(recordings, pool.map(read, recordings.values()), strict=True):
+        for key, result in zip(entries, pool.map(read, entries.values()), strict=True):
             if isinstance(result, Audio):
                 headers[key] = result
             else:
-                findings.errors.append(f"{wav_scp}: {key}: {result}")
+                findings.errors.append(f"{listed_in}: {key}: {result}")
     return headers
 
 
@@ -201,7 +158,7 @@ def _check_segments(
             findings.errors.append(f"{path}: {utterance}: its recording {recording} is not in wav.scp; add it")
             continue
         audio = headers.get(recording)
-        length_sec = audio.num_samples / audio.rate if audio else math.inf
+        length_sec = audio.seconds if audio else math.inf
         if not 0 <= start_sec < min(end_sec, length_sec):
             findings.errors.append(
                 f"{path}: {utterance}: no audio between {start} s and {end} s of {recording} "
@@ -209,9 +166,9 @@ def _check_segments(
             )
 
 
-def summarise(data_dir: Path, findings: Findings, max_shown: int = 5) -> str:
+def summarise(directory: Path, findings: Findings, max_shown: int = 5) -> str:
     """Returns the first errors and their number, for one message."""
     shown = findings.errors[:max_shown]
     more = len(findings.errors) - len(shown)
-    lines = [f"{data_dir}: {len(findings.errors)} problem(s)", *(f"  {line}" for line in shown)]
+    lines = [f"{directory}: {len(findings.errors)} problem(s)", *(f"  {line}" for line in shown)]
     return "\n".join(lines + ([f"  ... and {more} more"] if more else []))

@@ -1,0 +1,134 @@
+"""Bad data directories are named by file, utterance, reason and remedy, and not changed."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet_ext.bin.check_data import main as check_data
+from espnet_ext.data.check import check_data_dir, has_speech
+from espnet_ext.errors import UserError
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def noise(seconds: float = 0.5, rate: int = 16000) -> np.ndarray:
+    return 0.1 * np.random.default_rng(0).standard_normal(int(seconds * rate))
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A good data directory of three utterances, a, b and c."""
+    directory = tmp_path / "data" / "train"
+    directory.mkdir(parents=True)
+    for name in "abc":
+        soundfile.write(tmp_path / f"{name}.flac", noise(), 16000)
+    (directory / "wav.scp").write_text("".join(f"{name} {tmp_path}/{name}.flac\n" for name in "abc"))
+    (directory / "text").write_text("a ONE\nb TWO\nc THREE\n")
+    (directory / "utt2spk").write_text("a s\nb s\nc s\n")
+    return directory
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    content = path.read_text()
+    assert old in content
+    path.write_text(content.replace(old, new))
+
+
+def write_nan(path: Path) -> None:
+    samples = noise()
+    samples[-1] = np.nan
+    soundfile.write(path, samples, 16000, format="WAV", subtype="FLOAT")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:4000])
+
+
+BAD_INPUT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "missing audio": (lambda d: (d.parents[1] / "b.flac").unlink(), ["wav.scp: b:", "b.flac does not exist"]),
+    "empty file": (lambda d: (d.parents[1] / "b.flac").write_bytes(b""), ["wav.scp: b:", "b.flac is empty"]),
+    "no samples": (lambda d: soundfile.write(d.parents[1] / "b.flac", noise(0), 16000, format="WAV"), ["b:", "no sam"]),
+    "not audio": (lambda d: (d.parents[1] / "b.flac").write_text("x" * 99), ["wav.scp: b:", "cannot be read"]),
+    "truncated": (lambda d: truncate(d.parents[1] / "b.flac"), ["wav.scp: b:", "b.flac"]),
+    "nan": (lambda d: write_nan(d.parents[1] / "b.flac"), ["wav.scp: b:", "NaN"]),
+    "failing command": (
+        lambda d: replace(d / "wav.scp", f"{d.parents[1]}/b.flac", "no_such_program b.sph |"),
+        ["wav.scp: b:", "no_such_program", "failed"],
+    ),
+    "empty transcript": (lambda d: replace(d / "text", "b TWO", "b"), ["text: b:", "no speech"]),
+    "only tags": (lambda d: replace(d / "text", "b TWO", "b <noise> ."), ["text: b:", "no speech"]),
+    "no transcript": (lambda d: replace(d / "text", "b TWO\n", ""), ["wav.scp: b:", "audio without transcript"]),
+    "no audio": (lambda d: replace(d / "text", "c THREE", "c THREE\nd X"), ["text: d:", "transcript without audio"]),
+    "no speaker": (lambda d: replace(d / "utt2spk", "b s\n", ""), ["wav.scp: b:", "utt2spk"]),
+    "duplicate": (lambda d: replace(d / "text", "c THREE", "b THREE\nc X"), ["text, line 3", "id b comes twice"]),
+    "no utterance": (lambda d: [(d / f).write_text("") for f in ("wav.scp", "text", "utt2spk")], ["no utterance"]),
+    "no file": (lambda d: (d / "text").unlink(), ["text does not exist"]),
+    "not utf-8": (lambda d: (d / "text").write_bytes(b"a \xe9\n"), ["text is not UTF-8"]),
+    "segment after the end": (
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 3 4\nc c 0 0.4\n"),
+        ["segments: b:", "0.50 s long"],
+    ),
+    "segment of nothing": (lambda d: (d / "segments").write_text("a z 0 1\nb b 0 1\nc c 0 1\n"), ["segments: a:", "z"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_named_and_nothing_is_changed(data_dir: Path, case: str):
+    spoil, expected = BAD_INPUT[case]
+    spoil(data_dir)
+    before = {path: path.read_bytes() for path in data_dir.parents[1].rglob("*") if path.is_file()}
+    with pytest.raises(UserError) as caught:
+        check_data([str(data_dir)])
+    assert all(part in str(caught.value) for part in expected), str(caught.value)
+    assert "2 problem" not in str(caught.value)
+    assert {path: path.read_bytes() for path in data_dir.parents[1].rglob("*") if path.is_file()} == before
+
+
+def test_good_data_passes(data_dir: Path, capsys: pytest.CaptureFixture[str]):
+    check_data([str(data_dir), "--fs", "16k"])
+    assert "3 utterances, 0.00 h: ok" in capsys.readouterr().out
+    findings = check_data_dir(data_dir, 16000)
+    assert findings.seconds == pytest.approx(1.5)
+    (data_dir / "segments").write_text("a a 0 0.4\nb b 0.1 -1\nc c 0 9\n")  # ESPnet reads both to the end
+    check_data([str(data_dir)])
+
+
+def test_transcripts_of_tags_alone_may_be_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
+    replace(data_dir / "text", "b TWO", "b [unk]")
+    check_data([str(data_dir), "--no_speech", "warning"])
+    assert "1 of 3 transcripts have no speech and are kept, e.g. 'b [unk]'" in capsys.readouterr().err
+
+
+def test_pipes_are_read(data_dir: Path):
+    replace(data_dir / "wav.scp", f"{data_dir.parents[1]}/b.flac", f"cat {data_dir.parents[1]}/b.flac |")
+    assert check_data_dir(data_dir, 16000).errors == []
+
+
+def test_other_sampling_rate_is_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
+    soundfile.write(data_dir.parents[1] / "b.flac", noise(0.5, 8000), 8000)
+    check_data([str(data_dir), "--fs", "16000"])
+    assert "1 of 3 recordings have 8000 Hz, not 16000 Hz; stage 3 resamples" in capsys.readouterr().err
+
+
+def test_many_problems_are_counted_and_the_status_is_2(data_dir: Path):
+    (data_dir / "text").write_text("".join(f"utt{i} WORD\n" for i in range(9)))
+    ran = subprocess.run(
+        ["python3", "-m", "espnet_ext.bin.check_data", data_dir], capture_output=True, text=True, cwd=REPO, check=False
+    )
+    assert ran.returncode == 2
+    assert "12 problem(s)" in ran.stderr
+    assert "... and 7 more" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 7
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("transcript", "expected"),
+    [("ONE", True), ("<noise> ONE", True), ("日本", True), ("", False), ("<unk>", False), ("[laughter] ... -", False)],
+)
+def test_has_speech(transcript: str, expected: bool):
+    assert has_speech(transcript) is expected
