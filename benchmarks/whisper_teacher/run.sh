@@ -2,7 +2,7 @@
 # A teacher for mini_librispeech that does not take days on a CPU: the frozen encoder of Whisper base and a CTC head trained
 # on train-clean-5. Writes egs2/mini_librispeech/encrl1/exp/asr_whisper_base, to be given to run.sh as --teacher.
 # Run: MINI_LIBRISPEECH=... ./run.sh --corpus mini_librispeech --stage 1 --stop_stage 10, then benchmarks/whisper_teacher/run.sh
-# Needs: pip install openai-whisper. Each step is skipped where its output is there.
+# Needs: pip install '.[whisper]'. Each step is skipped where its output is there.
 set -euo pipefail
 cd "$(dirname "$0")/../../egs2/mini_librispeech/encrl1"
 . ./path.sh

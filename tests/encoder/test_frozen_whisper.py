@@ -5,7 +5,6 @@ import torch
 
 from espnet_ext.encoder.frozen_whisper import FrozenWhisperEncoder
 
-pytest.importorskip("whisper")
 LENGTHS = torch.tensor([16000, 9000, 12345])
 
 
