@@ -1,7 +1,8 @@
 """A frozen teacher and the students that learn to match it (EncRL, step 1 of arXiv 2505.16991)."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -81,7 +82,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
             `loss`; number of utterances.
 
         Raises:
-            UserError: the loss is not finite, or no utterance gives a frame.
+            UserError: no student has a finite loss, or no utterance gives a frame.
         """
         utt_ids = kwargs.get("utt_id")
         cached = cached_outputs(kwargs)
@@ -95,21 +96,30 @@ class ESPnetEncRLModel(AbsESPnetModel):
             teacher_out = self.teacher(*teacher_in, self.criteria)
         transcript = (text, text_lengths)
         stats: dict[str, Tensor] = {}
-        total = 0.0
+        losses = {}
+        # Dropout and SpecAugment of a student must not depend on the students beside it.
+        seed = int(torch.randint(2**31, ()))
         for name, student in self.students.items():
             student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
-            student_out = compute_outputs(student, *student_in, self.criteria)
+            with _random_numbers_from(seed, speech.device):
+                student_out = compute_outputs(student, *student_in, self.criteria)
             parts = self._losses(name, student_out, teacher_out, transcript, utt_ids)
-            loss = sum(c.weight * parts[c.name] for c in self.criteria)
-            total = total + loss
+            losses[name] = sum(c.weight * parts[c.name] for c in self.criteria)
             stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
-            stats[f"{name}_loss"] = loss.detach()
+            stats[f"{name}_loss"] = losses[name].detach()
             if not self.training and text is not None and student.error_calculator is not None:
                 stats[f"{name}_cer_ctc"] = _cer(student, student_out, text)
+        _check_finite(losses, stats, utt_ids)
+        total = sum(losses.values())
         stats["loss"] = total.detach()
-        if not torch.isfinite(total):
-            raise UserError(_not_finite(stats, utt_ids))
         return force_gatherable((total, stats, speech.size(0)), total.device)
+
+    def student_parts(self) -> dict[str, list[nn.Module]]:
+        """Returns the modules that are trained for each student: the student, its losses and its projections."""
+        return {
+            name: [student, self.losses[name], *([self.projections[name]] if name in self.projections else [])]
+            for name, student in self.students.items()
+        }
 
     def _features(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
         if self.frontend is None:
@@ -174,9 +184,25 @@ def _cer(student: ESPnetASRModel, outputs: Outputs, text: Tensor) -> Tensor | No
     return None if cer is None else torch.tensor(cer)
 
 
-def _not_finite(stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None) -> str:
-    bad = [key for key, value in stats.items() if value is not None and not torch.isfinite(value) and key != "loss"]
-    return (
+@contextmanager
+def _random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _check_finite(
+    losses: Mapping[str, Tensor], stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None
+) -> None:
+    """Warns of students without a finite loss, which the trainer then leaves out; all of them are an error."""
+    finite = torch.isfinite(torch.stack(list(losses.values()))).tolist()  # one synchronisation for all students
+    if all(finite):
+        return
+    bad = [key for key, value in stats.items() if value is not None and not torch.isfinite(value)]
+    message = (
         f"the loss is not finite ({', '.join(bad)}) in a batch of the utterances {', '.join(utt_ids or ['?'])}; "
         "look at their audio, lower the learning rate, or train without --use_amp"
     )
+    if not any(finite):
+        raise UserError(message)
+    logging.warning(message)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 
@@ -57,7 +58,7 @@ def student_args(args: Namespace, config: Mapping[str, Any]) -> Namespace:
 
 
 def build_student(name: str, args: Namespace) -> ESPnetASRModel:
-    """Builds one student.
+    """Builds one student, with the random weights that it would have without any other student beside it.
 
     Raises:
         UserError: it is no CTC model, or its SpecAugment moves frames against the teacher's.
@@ -71,6 +72,8 @@ def build_student(name: str, args: Namespace) -> ESPnetASRModel:
             "set specaug_conf: {apply_time_warp: false}"
         )
     try:
-        return ASRTask.build_model(args)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(args.seed)
+            return ASRTask.build_model(args)
     except (TypeError, ValueError, AssertionError) as error:
         raise UserError(f"student {name}: cannot be built: {error}") from error

@@ -21,6 +21,7 @@ from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
 from espnet_ext.encrl.teacher import Teacher, load_teacher
+from espnet_ext.encrl.trainer import EncRLTrainer
 from espnet_ext.errors import UserError
 
 
@@ -30,6 +31,8 @@ class EncRLTask(ASRTask):
     The options of `espnet2.bin.asr_train` describe what all students have in common; each student's configuration is
     laid over them.
     """
+
+    trainer = EncRLTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: ArgumentParser) -> None:

@@ -174,6 +174,31 @@ def test_not_finite_loss_names_the_utterances(teacher_exp):
         build(teacher_exp)(**batch)
 
 
+def test_loss_of_one_student_that_is_not_finite_is_a_warning(teacher_exp, caplog):
+    model = build(teacher_exp)
+    with torch.no_grad():
+        model.students["e1"].ctc.ctc_lo.weight[0, 0] = float("nan")
+    loss, stats, _ = run(model, make_batch())
+    assert "e1_loss" in caplog.text and "utt0, utt1, utt2" in caplog.text
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.students["e2"].parameters() if p.grad is not None)
+    assert stats["e2_loss"].isfinite() and not stats["e1_loss"].isfinite()
+
+
+def test_student_beside_others_equals_itself_alone(teacher_exp):
+    """Same weights at the start, same dropout, same gradient."""
+    together, alone = build(teacher_exp), build(teacher_exp, students={"e1": model_conf(1)})
+    for step in range(2):
+        for model in (together, alone):
+            torch.manual_seed(step)
+            model.train()(**make_batch(step))[0].backward()
+    ours, theirs = (dict(model.students["e1"].named_parameters()) for model in (together, alone))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    for name, parameter in theirs.items():
+        if parameter.grad is not None:
+            torch.testing.assert_close(ours[name].grad, parameter.grad)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -93,6 +93,21 @@ def test_training_writes_what_asr_sh_expects(reference):
 
 
 @pytest.mark.slow
+def test_student_ends_as_it_would_alone(data, reference, tmp_path):
+    """Gradients are clipped in every update, each student's by its own norm; below Adam's epsilon, so that it shows."""
+    students = f"--students e2={data}/e2.yaml e1={data}/e1.yaml".split()
+    clip = ("--grad_clip", "1e-8")
+    train(data, tmp_path / "both", *students, *clip)
+    train(data, tmp_path / "alone", students[0], students[2], *clip)
+    both, alone = (torch.load(tmp_path / f"{run}/{EPOCHS}epoch.pth") for run in ("both", "alone"))
+    unclipped = torch.load(reference / f"{EPOCHS}epoch.pth")
+    for key in alone:
+        torch.testing.assert_close(both[key], alone[key], rtol=1e-5, atol=1e-6)
+    weight = "students.e1.ctc.ctc_lo.weight"
+    assert not torch.allclose(both[weight], unclipped[weight], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
 def test_two_processes_equal_one(data, reference, tmp_path):
     """Three utterances a batch over two processes: two and one, with negatives gathered."""
     with socket.socket() as free:

@@ -1,0 +1,92 @@
+"""ESPnet's trainer, with each student's gradient clipped and checked by itself."""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from espnet2.train.trainer import Trainer
+from torch import nn
+
+from espnet_ext.errors import UserError
+
+# A student that takes part in no update for so long will not recover by itself.
+_MAX_SKIPPED = 50
+
+
+class EncRLTrainer(Trainer):
+    """`grad_clip` holds for each student, and a gradient that is not finite stops the update of its student only.
+
+    So a student that is trained beside others ends as it would alone.
+    """
+
+    @classmethod
+    def train_one_epoch(cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, **kw):
+        """Trains one epoch; arguments as in ESPnet."""
+        parts = getattr(model, "module", model).student_parts()  # DistributedDataParallel wraps the model
+        groups = {name: [p for part in modules for p in part.parameters()] for name, modules in parts.items()}
+        clipped = StudentGradients(model, groups, options.grad_clip, options.grad_clip_type, reporter)
+        options = replace(options, grad_clip=math.inf)
+        return super().train_one_epoch(
+            clipped, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, **kw
+        )
+
+
+class StudentGradients(nn.Module):
+    """Stands before the model in the trainer, which asks for `parameters()` once an update: to clip their gradients.
+
+    At that point they are whole: unscaled, accumulated and averaged over processes.
+
+    Args:
+        module: the model, maybe wrapped.
+        groups: trainable parameters of each student.
+        max_norm: norm to which each student's gradient is clipped.
+        norm_type: which norm.
+        reporter: ESPnet's; gets `<student>_grad_norm`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        groups: Mapping[str, Sequence[nn.Parameter]],
+        max_norm: float,
+        norm_type: float,
+        reporter,
+    ):
+        super().__init__()
+        self.module = module
+        self._groups = groups
+        self._max_norm, self._norm_type = max_norm, norm_type
+        self._reporter = reporter
+        self._skipped = dict.fromkeys(groups, 0)
+
+    def forward(self, **batch):
+        """Runs the model."""
+        return self.module(**batch)
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Returns the parameters, after clipping the gradients of each student.
+
+        Raises:
+            UserError: a student's gradient has not been finite for many updates.
+        """
+        norms = {
+            name: torch.nn.utils.clip_grad_norm_(group, self._max_norm, self._norm_type)
+            for name, group in self._groups.items()
+        }
+        finite = torch.isfinite(torch.stack(list(norms.values()))).tolist()
+        for (name, group), ok in zip(self._groups.items(), finite, strict=True):
+            self._skipped[name] = 0 if ok else self._skipped[name] + 1
+            if ok:
+                continue
+            logging.warning(f"Student {name}: the gradient is not finite; it takes no part in this update")
+            if self._skipped[name] >= _MAX_SKIPPED:
+                raise UserError(
+                    f"student {name}: no finite gradient in {_MAX_SKIPPED} updates; lower the learning rate "
+                    "(optim_conf lr), or look at its criteria"
+                )
+            for parameter in group:
+                parameter.grad = None  # the optimizer passes it over, momentum included
+        self._reporter.register({f"{name}_grad_norm": norm for name, norm in norms.items()})
+        return self.module.parameters(recurse)
