@@ -1,5 +1,6 @@
 """Checks that teacher and students can be compared frame by frame."""
 
+import logging
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from espnet_ext.errors import UserError
 # Frame rates are measured on two lengths; rounding of a frame must not count as a difference.
 _PROBE_SEC = (2.0, 6.0)
 _RATE_TOLERANCE = 0.02
+# Interpolation over more than this has little to do with what the teacher said of a frame.
+_MAX_RATIO = 4.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,15 @@ def check_agreement(
     student_name: str,
     student: tuple[ESPnetASRModel, Namespace],
     criteria: Iterable[Criterion],
-) -> None:
-    """Raises a `UserError` that says which criterion needs what, if the two models cannot be compared."""
+) -> float:
+    """Compares what two models need for some criteria.
+
+    Returns:
+        Teacher's encoder frames per frame of the student; exactly 1 where they agree.
+
+    Raises:
+        UserError: says which criterion needs what, if the two models cannot be compared.
+    """
     criteria = list(criteria)
     t, s = describe(*teacher), describe(*student)
     names = ", ".join(criterion.name for criterion in criteria)
@@ -61,17 +71,27 @@ def check_agreement(
             f"teacher {teacher_name} hears {t.sample_rate_hz} Hz, student {student_name} {s.sample_rate_hz} Hz: "
             f"criteria {names} compare outputs for the same audio; give both the same --fs (frontend_conf fs)"
         )
-    if abs(t.frames_per_sec - s.frames_per_sec) > _RATE_TOLERANCE * t.frames_per_sec:
+    ratio = t.frames_per_sec / s.frames_per_sec
+    if not 1 / _MAX_RATIO <= ratio <= _MAX_RATIO:
         raise UserError(
             f"teacher {teacher_name} has {t.frames_per_sec:g} encoder frames/s, student {student_name} "
-            f"{s.frames_per_sec:g}: criteria {names} compare frame by frame; make hop_length x subsampling "
-            "(frontend_conf hop_length, encoder_conf input_layer) of the student the teacher's"
+            f"{s.frames_per_sec:g}: criteria {names} compare frame by frame, and interpolation serves up to a factor of "
+            f"{_MAX_RATIO:g}; bring hop_length x subsampling (frontend_conf hop_length, encoder_conf input_layer) of "
+            "the student nearer to the teacher's"
+        )
+    if abs(ratio - 1) <= _RATE_TOLERANCE:
+        ratio = 1.0
+    else:
+        logging.warning(
+            f"Teacher {teacher_name} has {t.frames_per_sec:g} encoder frames/s, student {student_name} "
+            f"{s.frames_per_sec:g}: the teacher's outputs are interpolated to the student's frames"
         )
     for criterion in criteria:
         if criterion.needs_head and criterion.needs_teacher:
             _check_heads(teacher_name, teacher[0], student_name, student[0], criterion)
         if criterion.depth is not None:
             encoder_layers(teacher[0].encoder), encoder_layers(student[0].encoder)
+    return ratio
 
 
 def _check_heads(

@@ -1,5 +1,6 @@
 """A frozen teacher and the students that learn to match it (EncRL, step 1 of arXiv 2505.16991)."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from espnet_ext.errors import UserError
 from espnet_ext.losses import LOSSES
 from espnet_ext.losses.masking import valid_frames
 
+# The shares of the gradient cost a pass through the losses, so not every update measures them.
+_SHARES_EVERY = 50
+
 
 class ESPnetEncRLModel(AbsESPnetModel):
     """Any number of students and one teacher pass for all of them.
@@ -29,6 +33,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher: None where no criterion compares with it, or no loss is computed (collection of statistics, export).
         teacher_shares_frontend: whether the teacher takes the features of `frontend`.
         criteria: what is compared, and how.
+        frame_ratios: the teacher's frames per frame of a student, by student, where they differ.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher: Teacher | None,
         teacher_shares_frontend: bool,
         criteria: Sequence[Criterion],
+        frame_ratios: Mapping[str, float] | None = None,
     ):
         super().__init__()
         self.students = nn.ModuleDict(students)
@@ -45,6 +51,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
         self.teacher = teacher
         self.teacher_shares_frontend = teacher_shares_frontend
         self.criteria = list(criteria)
+        self.frame_ratios = dict(frame_ratios or {})
+        self._updates = 0
         # A loss may hold parameters (learned temperature), so each student has its own.
         self.losses = nn.ModuleDict(
             {name: nn.ModuleDict({c.name: LOSSES[c.loss](**c.conf) for c in self.criteria}) for name in students}
@@ -103,12 +111,15 @@ class ESPnetEncRLModel(AbsESPnetModel):
             student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
             with _random_numbers_from(seed, speech.device):
                 student_out = compute_outputs(student, *student_in, self.criteria)
-            parts = self._losses(name, student_out, teacher_out, transcript, utt_ids)
+                parts = self._losses(name, student_out, teacher_out, transcript, utt_ids)
             losses[name] = sum(c.weight * parts[c.name] for c in self.criteria)
             stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
             stats[f"{name}_loss"] = losses[name].detach()
+            if self.training and self._updates % _SHARES_EVERY == 0 and len(self.criteria) > 1:
+                stats |= {f"{name}_{key}_share": value for key, value in self._shares(parts, student_out).items()}
             if not self.training and text is not None and student.error_calculator is not None:
                 stats[f"{name}_cer_ctc"] = _cer(student, student_out, text)
+        self._updates += self.training
         _check_finite(losses, stats, utt_ids)
         total = sum(losses.values())
         stats["loss"] = total.detach()
@@ -136,6 +147,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
         utt_ids: Sequence[str] | None,
     ) -> dict[str, Tensor]:
         """Computes every criterion of one student in float32."""
+        if teacher is not None:
+            teacher = teacher.at_rate(self.frame_ratios.get(name, 1.0))
         # Two encoders may round the number of frames differently by one.
         lengths = student.lengths if teacher is None else torch.minimum(student.lengths, teacher.lengths)
         keep = lengths > 0
@@ -158,8 +171,24 @@ class ESPnetEncRLModel(AbsESPnetModel):
                 theirs = teacher.of(criterion)[keep, :frames].float()
                 if criterion.name in self.projections[name]:
                     ours = self.projections[name][criterion.name](ours)
-                parts[criterion.name] = loss(ours, theirs, lengths[keep])
+                inputs = (ours, theirs, lengths[keep])
+                if getattr(loss, "queue", None) is not None and utt_ids is not None:
+                    inputs += (_numbers(utt_ids, lengths.device)[keep],)
+                parts[criterion.name] = loss(*inputs)
         return parts
+
+    def _shares(self, parts: Mapping[str, Tensor], student: Outputs) -> dict[str, Tensor]:
+        """Returns each criterion's share of the gradient norms at the student's output (encoder, or layer compared).
+
+        A criterion with a small share has no say, whatever its value; weights are to be chosen by it.
+        """
+        norms = {}
+        for criterion in self.criteria:
+            at = student.encoder if criterion.depth is None else student.layers[criterion.depth]
+            (gradient,) = torch.autograd.grad(criterion.weight * parts[criterion.name], at, retain_graph=True)
+            norms[criterion.name] = gradient.norm()
+        total = sum(norms.values())
+        return {key: norm / total for key, norm in norms.items()}
 
     def collect_feats(
         self,
@@ -184,6 +213,12 @@ def _cer(student: ESPnetASRModel, outputs: Outputs, text: Tensor) -> Tensor | No
     return None if cer is None else torch.tensor(cer)
 
 
+def _numbers(utt_ids: Sequence[str], device: torch.device) -> Tensor:
+    """Returns a number for each utterance id, (B,) int64, the same in every epoch and process."""
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in utt_ids)
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests], device=device)
+
+
 @contextmanager
 def _random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -191,9 +226,7 @@ def _random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _check_finite(
-    losses: Mapping[str, Tensor], stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None
-) -> None:
+def _check_finite(losses: Mapping[str, Tensor], stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None) -> None:
     """Warns of students without a finite loss, which the trainer then leaves out; all of them are an error."""
     finite = torch.isfinite(torch.stack(list(losses.values()))).tolist()  # one synchronisation for all students
     if all(finite):

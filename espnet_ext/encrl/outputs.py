@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
+import torch
 import torch.nn.functional as F
 from espnet2.asr.espnet_model import ESPnetASRModel
 from torch import Tensor, nn
 from torchaudio.models.conformer import ConformerLayer
 
 from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encrl.resample import resample, resampled_lengths
 from espnet_ext.errors import UserError
 
 
@@ -37,6 +39,27 @@ class Outputs:
         if criterion.on == "log_probs":
             return F.log_softmax(self.logits.float(), dim=-1)
         return self.encoder if criterion.on == "encoder" else self.logits  # "logits" and "text"
+
+    def at_rate(self, ratio: float) -> "Outputs":
+        """Returns the same at another frame rate.
+
+        Hidden outputs are interpolated; of the CTC head its posteriors, so that those of two frames become their mean.
+
+        Args:
+            ratio: frames of these outputs per frame of the result.
+        """
+        if ratio == 1:
+            return self
+
+        def change(values: Tensor) -> Tensor:
+            return resample(values, self.lengths, ratio)
+
+        logits = None
+        if self.logits is not None:
+            posteriors = change(self.logits.float().softmax(dim=-1))
+            logits = posteriors.clamp(min=torch.finfo(posteriors.dtype).tiny).log()
+        layers = {depth: change(values) for depth, values in self.layers.items()}
+        return Outputs(resampled_lengths(self.lengths, ratio), change(self.encoder), logits, layers)
 
 
 def compute_outputs(model: ESPnetASRModel, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:

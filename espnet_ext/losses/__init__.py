@@ -13,9 +13,11 @@ from espnet_ext.losses.ctc import CtcLoss
 from espnet_ext.losses.kld import KldLoss
 from espnet_ext.losses.mae import MaeLoss
 from espnet_ext.losses.mse import MseLoss
+from espnet_ext.losses.siglip import SiglipLoss
 
 LOSSES: dict[str, type[nn.Module]] = {
     "clip": ClipLoss,
+    "siglip": SiglipLoss,
     "mse": MseLoss,
     "mae": MaeLoss,
     "kld": KldLoss,

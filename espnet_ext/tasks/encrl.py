@@ -106,7 +106,7 @@ class EncRLTask(ASRTask):
         args.students = read_students(args.students)  # written out, so that config.yaml is self-contained
         namespaces = {name: student_args(args, config) for name, config in args.students.items()}
         students = {name: build_student(name, namespace) for name, namespace in namespaces.items()}
-        teacher = None
+        teacher, ratios = None, {}
         if args.student_init and not args.collect_stats:
             _init_students(args, students)
         if not args.collect_stats and any(criterion.needs_teacher for criterion in criteria):
@@ -116,11 +116,11 @@ class EncRLTask(ASRTask):
             teacher = load_teacher(args.teacher, args.teacher_train_mode)
             for name, student in students.items():
                 pair = (teacher.model, teacher.args), name, (student, namespaces[name])
-                check_agreement(teacher.name, *pair, criteria)
+                ratios[name] = check_agreement(teacher.name, *pair, criteria)
         frontend, teacher_shares = _share_frontend(namespaces, students, teacher)
         # Each student is selected by its own loss; the total would let the largest decide for all.
         args.best_model_criterion = [("valid", "loss", "min"), *(("valid", f"{name}_loss", "min") for name in students)]
-        return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria)
+        return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria, ratios)
 
 
 def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:

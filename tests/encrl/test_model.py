@@ -213,7 +213,7 @@ def test_student_beside_others_equals_itself_alone(teacher_exp):
         ({"students": {"e1": {**model_conf(1), "model_conf": {}}}}, "ctc_weight: 1.0"),
         ({"students": {"e1": {**model_conf(1), "specaug": "specaug", "specaug_conf": {}}}}, "apply_time_warp"),
         ({"students": {"e1": model_conf(1, linear_unit=3)}}, "cannot be built"),
-        ({"students": {"e1": model_conf(1, hop_length=320)}}, "frames/s"),
+        ({"students": {"e1": model_conf(1, hop_length=800)}}, "frames/s.*factor of 4"),
         ({"students": {"e1": {**model_conf(1), "frontend_conf": {"fs": "8k", "hop_length": 80}}}}, "8000 Hz"),
         ({"token_list": [*TOKENS[:-1], "x", TOKENS[-1]]}, "token"),
         ({"teacher": "does/not/exist"}, "does/not/exist"),
@@ -247,3 +247,33 @@ def test_agreement_error_names_criterion_and_need(teacher_exp):
     assert check_agreement.__doc__ and model.criteria[1].needs_head
     with pytest.raises(UserError, match=r"criterion 'mse' on log_probs .* same token list"):
         build(teacher_exp, [{"loss": "mse", "on": "log_probs"}], token_list=[*TOKENS[:-1], "x", TOKENS[-1]])
+
+
+def test_teacher_of_another_frame_rate_is_interpolated(teacher_exp, caplog):
+    """Padding does not matter, and the loss is that of outputs interpolated by hand."""
+    criteria = [{"loss": "mse", "on": "log_probs"}, {"loss": "cosine", "on": "encoder"}]
+    model = build(teacher_exp, criteria, {"e1": model_conf(1, hop_length=320)}).eval()
+    assert "interpolated" in caplog.text and model.frame_ratios["e1"] == pytest.approx(2, rel=0.02)
+    batch = make_batch()
+    _, stats, _ = run(model, batch)
+    single = []
+    for i, n in enumerate(batch["speech_lengths"]):
+        one = {"speech": batch["speech"][i : i + 1, :n], "speech_lengths": batch["speech_lengths"][i : i + 1]}
+        single.append(run(model, one)[1]["e1_loss"])
+    torch.testing.assert_close(stats["e1_loss"], torch.stack(single).mean(), rtol=1e-4, atol=1e-5)
+    speech = (batch["speech"][:1], batch["speech_lengths"][:1])
+    theirs = model.teacher.model.encode(*speech)[0]  # (1, T, D)
+    ours = model.students["e1"].encode(*speech)[0]
+    pairs = theirs[:, : theirs.size(1) // 2 * 2].unflatten(1, (-1, 2)).mean(dim=2)
+    frames = min(ours.size(1), pairs.size(1))
+    expected = 1 - torch.cosine_similarity(ours[:, :frames], pairs[:, :frames], dim=-1).mean()
+    torch.testing.assert_close(run(model, {"speech": speech[0], "speech_lengths": speech[1]})[1]["e1_cosine"], expected)
+
+
+def test_shares_of_the_gradient_are_reported(teacher_exp):
+    model = build(teacher_exp).train()
+    _, stats, _ = run(model, make_batch())
+    shares = [stats[f"e2_{key}_share"] for key in ("clip", "mse", "cosine_layer_1_2", "kld_logits")]
+    torch.testing.assert_close(sum(shares), torch.tensor(1.0))
+    assert all(share > 0 for share in shares)
+    assert not any("share" in key for key in run(model, make_batch())[1])  # every 50th update only

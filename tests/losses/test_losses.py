@@ -106,3 +106,109 @@ def test_learned_temperature_gets_gradient_and_is_bounded():
 def test_bad_clip_options_are_refused(conf):
     with pytest.raises(ValueError, match=next(iter(conf))):
         ClipLoss(**conf)
+
+
+def clip_vectors(seed: int, rows: int = 3, dim: int = 6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns student and teacher of one frame an utterance, and lengths."""
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = torch.randn(2, rows, 1, dim, generator=generator)
+    return student, teacher, torch.ones(rows, dtype=torch.long)
+
+
+def test_queue_adds_negatives_of_earlier_batches_but_never_the_utterance_itself():
+    loss = ClipLoss(queue_size=4, temperature=0.5)
+    first, second = clip_vectors(0), clip_vectors(1)
+    plain = ClipLoss(temperature=0.5)
+    ids = torch.tensor([10, 11, 12])
+    torch.testing.assert_close(loss(*first, ids), plain(*first))  # nothing in the queue yet
+    value = loss(*second, torch.tensor([12, 13, 14]))
+    s, t = (F.normalize(x[:, 0], dim=-1) for x in second[:2])
+    queued = F.normalize(first[1][:, 0], dim=-1)
+    logits = torch.cat([s @ t.T, s @ queued.T], dim=1) / 0.5
+    logits[0, 5] = -torch.inf  # utterance 12
+    labels = torch.arange(3)
+    expected = (F.cross_entropy(logits, labels) + F.cross_entropy(t @ s.T / 0.5, labels)) / 2
+    torch.testing.assert_close(value, expected)
+    assert loss.queue.read()[1].tolist() == [12, 12, 13, 14]  # the oldest two have gone
+    loss.eval()
+    torch.testing.assert_close(loss(*second, ids), plain(*second))  # validation does not depend on the queue
+    with pytest.raises(ValueError, match="ids"):
+        loss(*second)
+
+
+def test_soft_targets_are_the_similarities_of_the_teacher():
+    student, teacher, lengths = clip_vectors(2)
+    s, t = (F.normalize(x[:, 0], dim=-1) for x in (student, teacher))
+    target = 0.7 * torch.eye(3) + 0.3 * (t @ t.T / 0.5).softmax(dim=-1)
+    cross = [-(target * (logits / 0.5).log_softmax(dim=-1)).sum(-1).mean() for logits in (s @ t.T, t @ s.T)]
+    value = ClipLoss(temperature=0.5, soft_targets=0.3)(student, teacher, lengths)
+    torch.testing.assert_close(value, sum(cross) / 2)
+
+
+def test_sampled_frames_are_contrasted_over_the_batch():
+    student, teacher = make_inputs(3)
+    loss = ClipLoss(pooling="frame", num_frames=2, temperature=0.5).eval()
+    frames = torch.tensor([[1, 5], [0, 2], [1, 3]])  # evenly spaced in 7, 3 and 5 frames
+    s, t = (F.normalize(x[torch.arange(3)[:, None], frames].flatten(0, 1), dim=-1) for x in (student, teacher))
+    labels = torch.arange(6)
+    expected = (F.cross_entropy(s @ t.T / 0.5, labels) + F.cross_entropy(t @ s.T / 0.5, labels)) / 2
+    torch.testing.assert_close(loss(student, teacher, LENGTHS), expected)
+
+
+def test_frame_that_is_sampled_twice_is_no_negative_of_itself():
+    student, teacher, lengths = clip_vectors(4)  # one frame each
+    once, thrice = (ClipLoss(pooling="frame", num_frames=k, temperature=0.5).eval() for k in (1, 3))
+    s, t = (F.normalize(x[:, 0], dim=-1) for x in (student, teacher))
+
+    def direction(rows, columns):
+        exp = (rows @ columns.T / 0.5).exp()
+        own = exp.diagonal()
+        return -(own / (own + 3 * (exp.sum(-1) - own))).log().mean()
+
+    torch.testing.assert_close(once(student, teacher, lengths), ClipLoss(temperature=0.5)(student, teacher, lengths))
+    torch.testing.assert_close(thrice(student, teacher, lengths), (direction(s, t) + direction(t, s)) / 2)
+
+
+def test_training_samples_other_frames_each_time():
+    student, teacher = make_inputs(5)
+    loss = ClipLoss(pooling="frame", num_frames=2)
+    values = {loss(student, teacher, LENGTHS).item() for _ in range(5)}
+    assert len(values) > 1 and all(abs(value) < 100 for value in values)  # padding, which is large, is never sampled
+
+
+def test_siglip_classifies_every_pair():
+    student, teacher, lengths = clip_vectors(6)
+    s, t = (F.normalize(x[:, 0], dim=-1) for x in (student, teacher))
+    logits = 4.0 * s @ t.T - 1.0
+    expected = F.binary_cross_entropy_with_logits(logits, torch.eye(3), reduction="sum") / 3
+    loss = LOSSES["siglip"](scale=4.0, bias=-1.0)
+    torch.testing.assert_close(loss(student, teacher, lengths), expected)
+    assert {name for name, _ in loss.named_parameters()} == {"log_scale", "bias"}
+
+
+def test_kld_weighs_frames_by_the_blank_posterior_of_the_teacher():
+    student, teacher = make_inputs(7)
+    value = LOSSES["kld"](blank_weight=0.2)(student, teacher, LENGTHS)
+    parts = []
+    for i, n in enumerate(LENGTHS.tolist()):
+        p, q = teacher[i, :n].softmax(-1), student[i, :n].softmax(-1)
+        weight = 0.2 * p[:, 0] + (1 - p[:, 0])
+        parts.append((weight * (p * (p / q).log()).sum(-1)).sum() / weight.sum())
+    torch.testing.assert_close(value, torch.stack(parts).mean())
+
+
+@pytest.mark.parametrize(
+    "name, conf",
+    [
+        ("clip", {"num_frames": 4}),
+        ("clip", {"pooling": "frame", "queue_size": 8}),
+        ("clip", {"soft_targets": 1.5}),
+        ("clip", {"pooling": "frame", "soft_targets": 0.5}),
+        ("siglip", {"scale": 0}),
+        ("kld", {"blank_weight": 0}),
+        ("kld", {"blank_weight": 0.5, "masked": False}),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(name, conf):
+    with pytest.raises(ValueError, match=next(iter(conf.keys() - {"pooling", "masked"}))):
+        LOSSES[name](**conf)

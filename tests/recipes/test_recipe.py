@@ -88,6 +88,23 @@ def test_encrl_of_more_students_serves_as_well(finished):
     assert output.count("already trained") == 3  # teacher, EncRL, e1
 
 
+def test_audio_without_transcripts_joins_encrl(finished):
+    """The test recordings stand for any audio: no transcript."""
+    extra = finished / "data/extra"
+    shutil.copytree(
+        finished / "data/test", extra, ignore=shutil.ignore_patterns("text", "spk2utt", ".backup", "split*")
+    )
+    options = ("--unlabelled_set", "extra", "--students", "e1", "--finetune", "false", "--teacher_cache", "true")
+    output = run(finished, *ALIGNED[:2], "--stage", "11", "--stop_stage", "11", *options, status=2)
+    assert "stage 3" in output and "--unlabelled_set extra" in output
+    run(finished, *ALIGNED[:2], "--stage", "3", "--stop_stage", "11", *options)
+    (exp,) = finished.glob("exp/encrl_max_epoch1_extra_e1_*")
+    heard = {line.split()[0] for line in (finished / "dump/raw/extra/wav.scp").read_text().splitlines()}
+    trained = (finished / "dump/raw/train_nodev_extra/speech_shape").read_text().split()[::2]
+    assert heard and heard < set(trained)
+    assert "train_nodev_extra/teacher_encoder.scp" in (exp / "config.yaml").read_text()
+
+
 def test_espnet_decodes_as_well(finished):
     options = (
         "--stage",

@@ -54,6 +54,7 @@ scratch_args=        # Arguments for training from scratch.
 train_set=           # Name of training set.
 valid_set=           # Name of validation set used for monitoring/tuning network training.
 test_sets=           # Names of test sets.
+unlabelled_set=      # Name of a set without transcripts (data/<name>, no file text) that joins the training set in EncRL.
 lang=noinfo          # The language type of corpus.
 token_type=bpe       # Tokenization type (char or bpe).
 nbpe=30              # The number of BPE vocabulary.
@@ -121,7 +122,7 @@ if [ -n "${teacher}" ]; then
     teacher_tag="_from_$(sed 's/[^A-Za-z0-9]\+/_/g; s/^_//; s/_$//' <<< "${teacher%/}")"
     teacher_exp="${expdir}/asr_teacher${teacher_tag}"
 fi
-encrl_tag="encrl$(config_tag "${encrl_config}" encrl)$(clean "${encrl_args}")${teacher_tag}"
+encrl_tag="encrl$(config_tag "${encrl_config}" encrl)$(clean "${encrl_args}")${unlabelled_set:+_${unlabelled_set}}${teacher_tag}"
 encrl_exp="${expdir}/${encrl_tag}_${students// /_}_${suffix}${sp}"
 if [ ! -d "${encrl_exp}" ]; then
     # A finished EncRL training of more students serves as well.
@@ -261,7 +262,7 @@ fi
 # ------------------------------------------------------------------ stages 1-9: data and tokens
 if in_range 1 9; then
     log "Stages $(max 1 "${stage}")-$(min 9 "${stop_stage}"): data, token list (output: ${logdir}/data.log)"
-    step data asr "${stage}" "$(min 9 "${stop_stage}")"
+    step data asr "${stage}" "$(min 9 "${stop_stage}")" --test_sets "${test_sets}${unlabelled_set:+ ${unlabelled_set}}"
 fi
 
 # ------------------------------------------------------------------ stage 10: statistics
@@ -288,7 +289,8 @@ if in_range 11 11; then
     fi
     lineage "${teacher_exp}" teacher teacher ""
     if ${needs_encrl}; then
-        cached=()
+        encrl_set="${train_set}${sp}" cached=()
+        [ -z "${unlabelled_set}" ] || join_unlabelled
         ! ${teacher_cache} || cache_teacher
         train "EncRL ${students// /+}" "${encrl_exp}" "${teacher_model}" train_encrl
         [ -f "${encrl_exp}/.students" ] || echo "${encrl_tag}_${suffix}${sp} ${students}" > "${encrl_exp}/.students"

@@ -46,7 +46,7 @@ cache_teacher() { # the teacher's outputs for training and validation; sets the 
     jobs=$(min "${nj}" "$(nproc)")
     [ "${ngpu}" -gt 0 ] && cmd=${cuda_cmd} gpus=${ngpu} jobs=${ngpu}
     for part in train valid; do
-        [ "${part}" = train ] && set="${train_set}${sp}" || set=${valid_set}
+        [ "${part}" = train ] && set=${encrl_set} || set=${valid_set}
         dir="${teacher_exp}/cache/${set}"
         log "Stage 11: teacher cache of ${set} (${dir})"
         # shellcheck disable=SC2086
@@ -60,8 +60,40 @@ cache_teacher() { # the teacher's outputs for training and validation; sets the 
     done
     cached+=(--allow_variable_data_keys true)
 }
+asr_option() { # name, default -> what asr.sh is called with
+    local i value=$2
+    for ((i = 0; i < ${#asr_opts[@]}; i += 2)); do
+        [ "${asr_opts[i]}" != "--$1" ] || value=${asr_opts[i + 1]}
+    done
+    echo "${value}"
+}
+join_unlabelled() { # the training set and --unlabelled_set as one; sets encrl_set
+    local data="${dumpdir}/${feats_type}" from="${dumpdir}/${feats_type}/${unlabelled_set}" dir
+    [ -s "${from}/utt2num_samples" ] || die "${PWD}/${from} is not there: --unlabelled_set ${unlabelled_set} is formatted" \
+        "in stage 3 from data/${unlabelled_set} (wav.scp, utt2spk, spk2utt; segments where recordings hold several utterances)"
+    encrl_set="${train_set}${sp}_${unlabelled_set}"
+    dir="${data}/${encrl_set}"
+    if [ "${dir}/speech_shape" -nt "${from}/wav.scp" ] && [ "${dir}/speech_shape" -nt "${stats_dir}/train/speech_shape" ]; then
+        return
+    fi
+    log "Stage 11: ${train_set}${sp} and ${unlabelled_set} together (${dir})"
+    local filtered="${from}_within_limits" rate
+    rate=$(${python} -c "import humanfriendly as h; print(h.parse_size('${fs}'))")
+    step "unlabelled_copy" utils/copy_data_dir.sh --validate_opts --non-print "${from}" "${filtered}"
+    awk -v rate="${rate}" -v min="$(asr_option min_wav_duration 0.1)" -v max="$(asr_option max_wav_duration 20)" \
+        '$2 > int(min * rate) && $2 < int(max * rate)' "${from}/utt2num_samples" > "${filtered}/utt2num_samples"
+    utils/filter_scp.pl "${filtered}/utt2num_samples" "${from}/wav.scp" > "${filtered}/wav.scp"
+    step "unlabelled_filter" utils/fix_data_dir.sh "${filtered}"
+    step "unlabelled_join" utils/combine_data.sh --extra-files utt2num_samples "${dir}" "${data}/${train_set}${sp}" "${filtered}"
+    cp "${data}/${train_set}${sp}/"{audio_format,feats_type} "${dir}"
+    cat "${stats_dir}/train/speech_shape" "${filtered}/utt2num_samples" > "${dir}/speech_shape.tmp"
+    mv "${dir}/speech_shape.tmp" "${dir}/speech_shape"
+}
 train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
-    local data="${dumpdir}/${feats_type}" type=sound normalize=() bpemodel=none
+    local data="${dumpdir}/${feats_type}" shape="${stats_dir}/train/speech_shape" type=sound normalize=() bpemodel=none
+    # Audio without transcripts: EncRL needs none, and ESPnet's loader wants a file to hold all utterances or to be left out.
+    local text=(--train_data_path_and_name_and_type "${data}/${encrl_set}/text,text,text")
+    [ -z "${unlabelled_set}" ] || text=() shape="${data}/${encrl_set}/speech_shape"
     [[ "${audio_format}" == *ark* ]] && type=kaldi_ark
     [ "${feats_normalize}" = global_mvn ] \
         && normalize=(--normalize global_mvn --normalize_conf "stats_file=${stats_dir}/train/feats_stats.npz")
@@ -75,10 +107,9 @@ train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
         --bpemodel "${bpemodel}" --token_type "${token_type}" --token_list "${token_dir}/tokens.txt" \
         --non_linguistic_symbols "${nlsyms_txt}" --cleaner "${cleaner}" --g2p "${g2p}" \
         --frontend_conf "fs=${fs}" "${normalize[@]}" \
-        --train_data_path_and_name_and_type "${data}/${train_set}${sp}/wav.scp,speech,${type}" \
-        --train_data_path_and_name_and_type "${data}/${train_set}${sp}/text,text,text" \
+        --train_data_path_and_name_and_type "${data}/${encrl_set}/wav.scp,speech,${type}" "${text[@]}" \
         --valid_data_path_and_name_and_type "${data}/${valid_set}/wav.scp,speech,${type}" \
         --valid_data_path_and_name_and_type "${data}/${valid_set}/text,text,text" \
-        --train_shape_file "${stats_dir}/train/speech_shape" --valid_shape_file "${stats_dir}/valid/speech_shape" \
+        --train_shape_file "${shape}" --valid_shape_file "${stats_dir}/valid/speech_shape" \
         --fold_length 80000 "${cached[@]}" ${encrl_args}
 }
