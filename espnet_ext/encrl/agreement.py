@@ -75,9 +75,9 @@ def check_agreement(
     if not 1 / _MAX_RATIO <= ratio <= _MAX_RATIO:
         raise UserError(
             f"teacher {teacher_name} has {t.frames_per_sec:g} encoder frames/s, student {student_name} "
-            f"{s.frames_per_sec:g}: criteria {names} compare frame by frame, and interpolation serves up to a factor of "
-            f"{_MAX_RATIO:g}; bring hop_length x subsampling (frontend_conf hop_length, encoder_conf input_layer) of "
-            "the student nearer to the teacher's"
+            f"{s.frames_per_sec:g}: criteria {names} compare frame by frame, and interpolation serves up to a factor "
+            f"of {_MAX_RATIO:g}; bring hop_length x subsampling (frontend_conf hop_length, encoder_conf input_layer) "
+            "of the student nearer to the teacher's"
         )
     if abs(ratio - 1) <= _RATE_TOLERANCE:
         ratio = 1.0

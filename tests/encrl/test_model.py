@@ -250,17 +250,11 @@ def test_agreement_error_names_criterion_and_need(teacher_exp):
 
 
 def test_teacher_of_another_frame_rate_is_interpolated(teacher_exp, caplog):
-    """Padding does not matter, and the loss is that of outputs interpolated by hand."""
+    """At half the rate, two frames of the teacher become their mean."""
     criteria = [{"loss": "mse", "on": "log_probs"}, {"loss": "cosine", "on": "encoder"}]
     model = build(teacher_exp, criteria, {"e1": model_conf(1, hop_length=320)}).eval()
     assert "interpolated" in caplog.text and model.frame_ratios["e1"] == pytest.approx(2, rel=0.02)
     batch = make_batch()
-    _, stats, _ = run(model, batch)
-    single = []
-    for i, n in enumerate(batch["speech_lengths"]):
-        one = {"speech": batch["speech"][i : i + 1, :n], "speech_lengths": batch["speech_lengths"][i : i + 1]}
-        single.append(run(model, one)[1]["e1_loss"])
-    torch.testing.assert_close(stats["e1_loss"], torch.stack(single).mean(), rtol=1e-4, atol=1e-5)
     speech = (batch["speech"][:1], batch["speech_lengths"][:1])
     theirs = model.teacher.model.encode(*speech)[0]  # (1, T, D)
     ours = model.students["e1"].encode(*speech)[0]
