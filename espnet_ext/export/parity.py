@@ -1,0 +1,92 @@
+"""Does an exported file compute what ESPnet computes?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from torch import Tensor
+
+from espnet_ext.decode.greedy import best_paths
+from espnet_ext.export.onnx_file import INPUTS
+
+
+@dataclass
+class Parity:
+    """What a comparison on real utterances found.
+
+    Attributes:
+        max_difference: of a log-probability on a valid frame.
+        frames: compared.
+        equal_frames: with the same best token.
+        utterances: compared.
+        equal_utterances: with the same token sequence after greedy decoding.
+        ids: token sequence of each utterance by the file, in order.
+    """
+
+    max_difference: float
+    frames: int
+    equal_frames: int
+    utterances: int
+    equal_utterances: int
+    ids: list[list[int]]
+
+
+class OnnxCTC:
+    """A file that `espnet_ext.export.onnx_file` wrote, in ONNX Runtime.
+
+    Args:
+        path: the file.
+        threads: of the processor.
+    """
+
+    def __init__(self, path: Path, threads: int = 0):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns log-probabilities, (B, T, V), and valid frames, (B,)."""
+        feed = {INPUTS[0]: inputs.numpy(), INPUTS[1]: lengths.numpy()}
+        log_probs, frames = self.session.run(None, feed)
+        return torch.from_numpy(log_probs), torch.from_numpy(frames)
+
+
+@torch.inference_mode()
+def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_size: int, features: bool) -> Parity:
+    """Runs model and file on the same batches.
+
+    Args:
+        model: what was exported, in eval mode.
+        path: the file.
+        signals: (samples,) float each.
+        batch_size: utterances at once.
+        features: the file takes features instead of a waveform.
+    """
+    runtime = OnnxCTC(path)
+    result = Parity(0.0, 0, 0, 0, 0, [])
+    for start in range(0, len(signals), batch_size):
+        batch = list(signals[start : start + batch_size])
+        lengths = torch.tensor([len(signal) for signal in batch])
+        speech = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
+        encoded, frames = model.encode(speech.clone(), lengths)
+        if isinstance(encoded, tuple):
+            encoded = encoded[0]
+        expected = model.ctc.log_softmax(encoded)
+        given = model.frontend(speech, lengths) if features else (speech, lengths)
+        found, found_frames = runtime(*given)
+        if not torch.equal(frames, found_frames):
+            raise ValueError(f"{path}: {found_frames.tolist()} frames where ESPnet has {frames.tolist()}")
+        valid = torch.arange(expected.size(1)) < frames[:, None]
+        difference = (expected - found).abs().amax(dim=-1)[valid]
+        result.max_difference = max(result.max_difference, float(difference.max()))
+        result.frames += int(valid.sum())
+        result.equal_frames += int((expected.argmax(-1) == found.argmax(-1))[valid].sum())
+        for one, other in zip(best_paths(expected, frames), best_paths(found, frames), strict=True):
+            result.utterances += 1
+            result.equal_utterances += one.token_ids == other.token_ids
+            result.ids.append(other.token_ids)
+    return result
