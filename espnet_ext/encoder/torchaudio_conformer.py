@@ -185,7 +185,7 @@ class TorchaudioConformerEncoder(AbsEncoder):
         return self._output_size
 
     def forward(
-        self, xs_pad: Tensor, ilens: Tensor, prev_states: Tensor | None = None
+        self, xs_pad: Tensor, ilens: Tensor, prev_states: Tensor | None = None, masks: Tensor | None = None
     ) -> tuple[Tensor | tuple[Tensor, list[tuple[int, Tensor]]], Tensor, Tensor | None]:
         """Encodes a batch.
 
@@ -193,6 +193,8 @@ class TorchaudioConformerEncoder(AbsEncoder):
             xs_pad: (B, T, F) float, padded features; the values of padding frames are arbitrary.
             ilens: (B,) int, valid frames.
             prev_states: unused, of ESPnet's interface.
+            masks: (B, T) bool, True in the padding, as ESPnet's encoders take it. It says what `ilens` says,
+                but where it is given the length of `xs_pad` counts, which a trace for export can follow.
 
         Returns:
             (B, T', D) float with T' = the longest output, (B,) int output lengths, None. With `interctc_layer_idx` the
@@ -201,7 +203,7 @@ class TorchaudioConformerEncoder(AbsEncoder):
         Raises:
             TooShortUttError: no utterance has an output frame. One among longer ones gets length 0, as in ESPnet.
         """
-        longest = int(ilens.max())
+        longest = int(ilens.max()) if masks is None else xs_pad.size(1)
         if longest < MIN_FRAMES:
             raise TooShortUttError(
                 f"has {longest} frames and is too short for subsampling (it needs at least {MIN_FRAMES} frames)",

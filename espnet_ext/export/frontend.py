@@ -93,7 +93,9 @@ class Normalisation(nn.Module):
         elif self.by_utterance:
             self.norm_means, self.norm_vars, self.eps = normalize.norm_means, normalize.norm_vars, normalize.eps
         elif normalize is not None:
-            raise UserError(f"normalize: {type(normalize).__name__} cannot be exported; use global_mvn or utterance_mvn")
+            raise UserError(
+                f"normalize: {type(normalize).__name__} cannot be exported; use global_mvn or utterance_mvn"
+            )
         self.is_global = isinstance(normalize, GlobalMVN)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:

@@ -56,6 +56,31 @@ class SinusoidalEncoding(nn.Module):
         return (x, encoding) if self.relative else x + encoding
 
 
+class SelfAttention(nn.Module):
+    """`torch.nn.MultiheadAttention` over one sequence; torch's own freezes the length in a trace.
+
+    Args:
+        attention: of torchaudio's conformer.
+    """
+
+    def __init__(self, attention: nn.MultiheadAttention):
+        super().__init__()
+        self.heads = attention.num_heads
+        size = attention.embed_dim
+        self.inputs = nn.Linear(size, 3 * size)
+        self.inputs.weight, self.inputs.bias = attention.in_proj_weight, attention.in_proj_bias
+        self.output = attention.out_proj
+
+    def forward(self, query: Tensor, key_padding_mask: Tensor, **_) -> tuple[Tensor, None]:
+        """Takes (T, B, D) and a mask (B, T), True in the padding; returns (T, B, D) and, as torch does, weights."""
+        frames, batch, size = query.shape
+        parts = self.inputs(query).view(frames, batch, 3, self.heads, size // self.heads).permute(2, 1, 3, 0, 4)
+        q, k, v = parts.unbind(0)  # (B, heads, T, D / heads)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(size // self.heads)
+        weights = scores.masked_fill(key_padding_mask[:, None, None], -math.inf).softmax(dim=-1)
+        return self.output((weights @ v).permute(2, 0, 1, 3).reshape(frames, batch, size)), None
+
+
 def rewrite(encoder: nn.Module) -> nn.Module:
     """Returns a copy of an encoder with the parts replaced that have a better form here."""
     encoder = copy.deepcopy(encoder).eval()
@@ -64,6 +89,8 @@ def rewrite(encoder: nn.Module) -> nn.Module:
             # Scaled and legacy positions are classes of their own and stay tables.
             if type(child) in (PositionalEncoding, RelPositionalEncoding) and not getattr(child, "reverse", False):
                 setattr(module, name, SinusoidalEncoding(child))
+            elif type(child) is nn.MultiheadAttention:
+                setattr(module, name, SelfAttention(child))
             elif type(child) is nn.Conv1d and child.kernel_size == (1,) and child.groups == 1 and child.stride == (1,):
                 setattr(module, name, Pointwise(child))
     return encoder

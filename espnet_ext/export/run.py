@@ -1,0 +1,132 @@
+"""Exports a model: writes, compares, and gives the files their names only when the comparison holds."""
+
+import json
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from espnet_ext.bin.score import read_text, score
+from espnet_ext.decode.model import CTCModel, load_model
+from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.errors import UserError
+from espnet_ext.export.ctc import ExportedCTC
+from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
+from espnet_ext.export.parity import Parity, compare
+from espnet_ext.files import atomic
+
+_BATCH_SIZES = (1, 4)
+_EQUAL_UTTERANCES = 0.999
+FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+FEATURES = "features.onnx"
+
+
+def export(args: Namespace) -> Iterator[str]:
+    """Exports as `espnet_ext.bin.export_onnx` says; yields lines for the user.
+
+    Raises:
+        UserError: the model cannot be exported, there is no data, or a file differs more than is allowed.
+    """
+    model = load_model(args.exp_dir, args.asr_model_file, "cpu")
+    names, signals, references = _utterances(args.data_dir, args.audio_format, args.utterances)
+    partial = args.output_dir.with_name(f"{args.output_dir.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    metadata = _metadata(model, args.exp_dir)
+    report: dict[str, dict] = {}
+    reference_wer = None
+    files = [(FEATURES, "fp32", False), *((FILES[name], name, True) for name in args.precisions)]
+    if not any(name == FILES["fp32"] for name, _, _ in files):
+        files.insert(1, (FILES["fp32"], "fp32", True))  # the others are made of it
+    for name, precision, from_waveform in files:
+        path = partial / name
+        if precision == "fp32":
+            write_onnx(ExportedCTC(model.model, from_waveform), _example(model, from_waveform), path)
+        else:
+            (write_half if precision == "fp16" else write_int8)(partial / FILES["fp32"], path)
+        add_metadata(path, metadata | {"input": "waveform" if from_waveform else "features", "precision": precision})
+        found = [compare(model.model, path, signals, size, not from_waveform) for size in _BATCH_SIZES]
+        hypotheses = {n: model.text(model.tokens(ids)) for n, ids in zip(names, found[0].ids, strict=True)}
+        wer = score(references, hypotheses, {}).wer
+        reference_wer = wer if reference_wer is None else reference_wer
+        entry = report[name] = _entry(found, path, wer)
+        yield (
+            f"{name}: {entry['bytes'] / 2**20:.1f} MiB, log-probabilities within {entry['max_difference']:.2g}, "
+            f"{100 * entry['equal_utterances']:.1f} % of {len(names)} utterances with the same tokens, WER {wer:.2f} %"
+        )
+        _check(name, precision, entry, wer - reference_wer, args)
+    with (partial / "tokens.txt").open("w", encoding="utf-8") as file:
+        file.writelines(f"{token} {i}\n" for i, token in enumerate(model.model.token_list))
+    report_text = json.dumps({"source": str(args.exp_dir), "data": str(args.data_dir), "files": report}, indent=2)
+    (partial / "report.json").write_text(report_text + "\n", encoding="utf-8")
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    for path in sorted(partial.iterdir()):
+        with atomic(args.output_dir / path.name) as temporary:
+            shutil.move(path, temporary)
+    partial.rmdir()
+
+
+def _utterances(data_dir: Path, audio_format: str, count: int) -> tuple[list[str], list[Tensor], dict[str, str]]:
+    """Returns names, audio and transcripts, evenly spaced over the lengths of a set."""
+    data = DecodingSet.open(data_dir, audio_format)
+    references = read_text(data_dir / "text")
+    names = sorted((name for name in data.samples if references.get(name)), key=lambda name: data.samples[name])
+    if not names or count < 1:
+        raise UserError(f"{data_dir / 'text'}: no utterance to compare on; prepare the data (stages 1-5)")
+    names = names[:: max(1, len(names) // count)][:count]
+    return names, [data.read(name).float() for name in names], {name: references[name] for name in names}
+
+
+def _example(model: CTCModel, from_waveform: bool) -> tuple[Tensor, Tensor]:
+    """Returns two inputs of different lengths to trace with."""
+    generator = torch.Generator().manual_seed(0)
+    if from_waveform:
+        size = int(1.5 * model.sample_rate)
+        return torch.randn(2, size, generator=generator) * 0.1, torch.tensor([size, size // 2])
+    return torch.randn(2, 150, model.model.frontend.output_size(), generator=generator), torch.tensor([150, 80])
+
+
+def _metadata(model: CTCModel, source: str) -> dict[str, object]:
+    """Returns what a runtime has to know, in the words of sherpa-onnx where it has some."""
+    frontend = model.model.frontend
+    return {
+        "model_type": "espnet_ctc",
+        "source": str(source),
+        "opset": OPSET,
+        "sample_rate": model.sample_rate,
+        "vocab_size": len(model.model.token_list),
+        "tokens": list(model.model.token_list),
+        "blank_id": model.model.blank_id,
+        "hop_length": frontend.hop_length if hasattr(frontend, "hop_length") else frontend.stft.hop_length,
+        "feature_dim": frontend.output_size(),
+    }
+
+
+def _entry(found: list[Parity], path: Path, wer: float) -> dict[str, float]:
+    """Returns what the report says of a file: the worst over batch sizes."""
+    return {
+        "bytes": path.stat().st_size,
+        "max_difference": max(one.max_difference for one in found),
+        "equal_frames": min(one.equal_frames / one.frames for one in found),
+        "equal_utterances": min(one.equal_utterances / one.utterances for one in found),
+        "wer_percent": round(wer, 4),
+    }
+
+
+def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, args: Namespace) -> None:
+    if precision == "fp32":
+        too_far = entry["max_difference"] > args.tolerance or entry["equal_utterances"] < _EQUAL_UTTERANCES
+        if too_far:
+            raise UserError(
+                f"{name} does not compute what ESPnet does: log-probabilities differ by {entry['max_difference']:.3g} "
+                f"(--tolerance {args.tolerance:g}), {100 * entry['equal_utterances']:.1f} % of the utterances have the "
+                "same tokens; no file is kept but in the folder .partial"
+            )
+    elif wer_loss > args.max_wer_loss:
+        raise UserError(
+            f"{name} loses {wer_loss:.2f} points of WER on {args.data_dir.name} (--max_wer_loss "
+            f"{args.max_wer_loss:g}); leave it out with --precisions, or allow the loss"
+        )
