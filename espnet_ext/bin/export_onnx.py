@@ -6,6 +6,7 @@ r"""Writes a CTC model as ONNX files and checks each against ESPnet on real utte
     features.onnx     log-mel features (before normalisation) -> log-probabilities, float32
     tokens.txt        token and id a line
     report.json       sizes and differences
+    sherpa_onnx/      with --sherpa true: a folder for sherpa-onnx, whose WER is checked through sherpa-onnx itself
 
 Example:
     % python3 -m espnet_ext.bin.export_onnx --exp_dir exp/asr_e4_encrl_raw_en_bpe200 --data_dir dump/raw/dev \
@@ -14,6 +15,8 @@ Example:
 
 import argparse
 from pathlib import Path
+
+from espnet2.utils.types import str2bool
 
 from espnet_ext.errors import run_main
 
@@ -30,6 +33,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--utterances", type=int, default=100, help="How many, evenly spaced over the set")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    parser.add_argument(
+        "--sherpa", type=str2bool, default=False, help="For sherpa-onnx too (needs frontend_conf win_length 512)"
+    )
     parser.add_argument("--tolerance", type=float, default=1e-3, help="Of log-probabilities of the float32 files")
     parser.add_argument("--max_wer_loss", type=float, default=1.0, help="Of the other files, WER points")
     parser.add_argument("--audio_format", default="flac", help="Of a set without a file audio_format, as in asr.sh")

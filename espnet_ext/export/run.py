@@ -16,12 +16,14 @@ from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
+from espnet_ext.export.sherpa import check_front_end, transcribe, write_sherpa
 from espnet_ext.files import atomic
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 FEATURES = "features.onnx"
+SHERPA = "sherpa_onnx"
 
 
 def export(args: Namespace) -> Iterator[str]:
@@ -31,6 +33,8 @@ def export(args: Namespace) -> Iterator[str]:
         UserError: the model cannot be exported, there is no data, or a file differs more than is allowed.
     """
     model = load_model(args.exp_dir, args.asr_model_file, "cpu")
+    if args.sherpa:
+        check_front_end(model.model, model.sample_rate)
     names, signals, references = _utterances(args.data_dir, args.audio_format, args.utterances)
     partial = args.output_dir.with_name(f"{args.output_dir.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -58,15 +62,24 @@ def export(args: Namespace) -> Iterator[str]:
             f"{100 * entry['equal_utterances']:.1f} % of {len(names)} utterances with the same tokens, WER {wer:.2f} %"
         )
         _check(name, precision, entry, wer - reference_wer, args)
+    if args.sherpa:
+        folder = partial / SHERPA
+        write_sherpa(model, folder)
+        for name, precision in (("model.onnx", "fp32"), ("model.int8.onnx", "int8")):
+            texts = transcribe(folder, name, signals, model.sample_rate)
+            wer = score(references, dict(zip(names, texts, strict=True)), {}).wer
+            report[f"{SHERPA}/{name}"] = {"bytes": (folder / name).stat().st_size, "wer_percent": round(wer, 4)}
+            yield f"{SHERPA}/{name}: {(folder / name).stat().st_size / 2**20:.1f} MiB, WER {wer:.2f} % in sherpa-onnx"
+            _check_wer(f"{SHERPA}/{name}", wer - reference_wer, args)
     with (partial / "tokens.txt").open("w", encoding="utf-8") as file:
         file.writelines(f"{token} {i}\n" for i, token in enumerate(model.model.token_list))
     report_text = json.dumps({"source": str(args.exp_dir), "data": str(args.data_dir), "files": report}, indent=2)
     (partial / "report.json").write_text(report_text + "\n", encoding="utf-8")
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    for path in sorted(partial.iterdir()):
-        with atomic(args.output_dir / path.name) as temporary:
+    for path in sorted(path for path in partial.rglob("*") if path.is_file()):
+        with atomic(args.output_dir / path.relative_to(partial)) as temporary:
             shutil.move(path, temporary)
-    partial.rmdir()
+    shutil.rmtree(partial)
 
 
 def _utterances(data_dir: Path, audio_format: str, count: int) -> tuple[list[str], list[Tensor], dict[str, str]]:
@@ -125,8 +138,13 @@ def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, 
                 f"(--tolerance {args.tolerance:g}), {100 * entry['equal_utterances']:.1f} % of the utterances have the "
                 "same tokens; no file is kept but in the folder .partial"
             )
-    elif wer_loss > args.max_wer_loss:
+    else:
+        _check_wer(name, wer_loss, args)
+
+
+def _check_wer(name: str, wer_loss: float, args: Namespace) -> None:
+    if wer_loss > args.max_wer_loss:
         raise UserError(
             f"{name} loses {wer_loss:.2f} points of WER on {args.data_dir.name} (--max_wer_loss "
-            f"{args.max_wer_loss:g}); leave it out with --precisions, or allow the loss"
+            f"{args.max_wer_loss:g}); leave it out with --precisions or --sherpa, or allow the loss"
         )

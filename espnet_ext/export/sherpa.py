@@ -5,6 +5,7 @@ and deviation that it reads from the file: what ESPnet's front end and `global_m
 `win_length: 512`. One difference stays: its windows are centred half a hop (5 ms) later than torch's.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ for name in sys.argv[1:]:
     stream = recognizer.create_stream()
     stream.accept_waveform(sample_rate, samples[:, 0])
     recognizer.decode_stream(stream)
-    print(name, stream.result.text.replace("\\u2581", " ").strip())
+    print(name, stream.result.text.replace("\\u2581", " ").replace("<space>", " ").strip())
 '''
 _README = """# A CTC model for sherpa-onnx
 
@@ -116,6 +117,29 @@ def write_sherpa(model: CTCModel, output_dir: Path) -> None:
     for name, text in texts.items():
         with atomic(output_dir / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: int) -> list[str]:
+    """Returns what sherpa-onnx hears.
+
+    Args:
+        folder: of `write_sherpa`.
+        file: the model in it.
+        signals: (samples,) float each.
+        sample_rate: in Hz.
+    """
+    import sherpa_onnx
+
+    recognizer = sherpa_onnx.OfflineRecognizer.from_dolphin_ctc(
+        model=str(folder / file), tokens=str(folder / "tokens.txt"), num_threads=1
+    )
+    texts = []
+    for signal in signals:
+        stream = recognizer.create_stream()
+        stream.accept_waveform(sample_rate, signal.numpy())
+        recognizer.decode_stream(stream)
+        texts.append(" ".join(stream.result.text.replace("\u2581", " ").replace("<space>", " ").split()))
+    return texts
 
 
 def _numbers(values: Tensor) -> str:
