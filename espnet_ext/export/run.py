@@ -65,7 +65,7 @@ def export(args: Namespace) -> Iterator[str]:
     if args.sherpa:
         folder = partial / SHERPA
         write_sherpa(model, folder)
-        for name, precision in (("model.onnx", "fp32"), ("model.int8.onnx", "int8")):
+        for name in ("model.onnx", "model.int8.onnx"):
             texts = transcribe(folder, name, signals, model.sample_rate)
             wer = score(references, dict(zip(names, texts, strict=True)), {}).wer
             report[f"{SHERPA}/{name}"] = {"bytes": (folder / name).stat().st_size, "wer_percent": round(wer, 4)}
