@@ -1,0 +1,71 @@
+r"""Transcribes audio files and folders with a CTC model: ESPnet's, or an exported ONNX file.
+
+Any length, sampling rate, number of channels and format that libsndfile reads. Long audio is heard in windows, in
+bounded memory. A file that cannot be read is reported and left out; the exit status is then 1.
+
+Example:
+    % python3 -m espnet_ext.bin.transcribe --model exp/asr_e4_encrl_raw_en_bpe200/onnx/model.int8.onnx talk.mp3
+    % python3 -m espnet_ext.bin.transcribe --model exp/asr_e4_encrl_raw_en_bpe200 --format srt --output_dir srt talks/
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet_ext.errors import UserError, run_main
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Returns the parser."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--model", required=True, help="Experiment directory, checkpoint, packed zip, model-zoo tag, or .onnx file"
+    )
+    parser.add_argument("--format", choices=("txt", "json", "srt"), default="txt")
+    parser.add_argument(
+        "--output_dir", type=Path, help="A file for each audio file goes there (default: beside no file, to the screen)"
+    )
+    parser.add_argument("--window_sec", type=float, default=30.0, help="Audio that the model hears at once")
+    parser.add_argument("--context_sec", type=float, default=3.0, help="Of it, on each side, only heard as context")
+    parser.add_argument("--ngpu", type=int, default=0, help="0: the CPU")
+    parser.add_argument("audio", nargs="+", type=Path, help="Files and folders")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Transcribes every file."""
+    args = get_parser().parse_args(cmd)
+    if args.window_sec < 4 * args.context_sec or args.context_sec <= 0:
+        raise UserError("--window_sec must be at least four times --context_sec, which must be > 0")
+    from tqdm import tqdm
+
+    from espnet_ext.decode.audio import find_audio, read_blocks
+    from espnet_ext.decode.formats import FORMATS
+    from espnet_ext.decode.long_audio import transcribe, window_samples
+    from espnet_ext.decode.recognizer import open_recognizer
+    from espnet_ext.files import atomic
+
+    files = find_audio(args.audio)
+    recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
+    window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
+    failed = 0
+    for file in tqdm(files, unit="file", disable=len(files) == 1):
+        try:
+            words = transcribe(recognizer, read_blocks(file, recognizer.sample_rate, window, overlap), overlap)
+        except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+            failed += 1
+            print(f"error: {file} is left out: {error}", file=sys.stderr)
+            continue
+        text = FORMATS[args.format](words)
+        if args.output_dir is None:
+            print(f"{file}\t{text}" if args.format == "txt" else text, end="", flush=True)
+            continue
+        with atomic(args.output_dir / f"{file.stem}.{args.format}") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if failed:
+        print(f"error: {failed} of {len(files)} files could not be read", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,68 @@
+"""Reads any audio file as blocks of one channel at a model's sampling rate."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from espnet_ext.errors import UserError
+
+SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".oga", ".sph"}
+
+# Read at once, so that a long file is never in memory as a whole.
+_READ_SAMPLES = 1 << 20
+
+
+def find_audio(paths: list[Path]) -> list[Path]:
+    """Returns the audio files among files and folders, the latter searched to the bottom.
+
+    Raises:
+        UserError: a path does not exist, or a folder holds no audio.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist")
+        if path.is_file():
+            found.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise UserError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES)[:6])} ...)")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, Tensor]]:
+    """Yields (first sample, (samples,) float32) of successive blocks; channels are averaged.
+
+    Args:
+        path: the file, of any rate.
+        sample_rate: of the blocks, Hz.
+        block: samples of a block.
+        overlap: samples that it shares with the block before.
+
+    Raises:
+        soundfile.LibsndfileError: the file cannot be read.
+    """
+    with soundfile.SoundFile(path) as file:
+        resampler = None
+        if file.samplerate != sample_rate:
+            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
+        pending, start, ended = np.zeros(0, np.float32), 0, False
+        while not ended:
+            samples = file.read(_READ_SAMPLES, dtype="float32", always_2d=True).mean(axis=1)
+            ended = len(samples) < _READ_SAMPLES
+            if resampler:
+                samples = resampler.resample_chunk(samples, last=ended)
+            pending = np.concatenate([pending, samples])
+            while len(pending) >= block:
+                yield start, torch.from_numpy(pending[:block].copy())
+                pending, start = pending[block - overlap :], start + block - overlap
+        # What is left beyond the overlap has been in no block yet.
+        if len(pending) > (overlap if start else 0):
+            yield start, torch.from_numpy(pending)

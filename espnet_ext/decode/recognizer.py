@@ -1,0 +1,93 @@
+"""Anything that turns audio into CTC log-probabilities: an ESPnet model or an ONNX file."""
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from espnet_ext.decode.greedy import MIN_SAMPLES
+from espnet_ext.decode.model import load_model
+from espnet_ext.errors import UserError
+
+
+class Recognizer(Protocol):
+    """What transcription needs of a model.
+
+    Attributes:
+        sample_rate: of the audio, Hz.
+        frame_samples: samples from one output frame to the next.
+        tokens: by id.
+    """
+
+    sample_rate: int
+    frame_samples: int
+    tokens: list[str]
+
+    def __call__(self, speech: Tensor) -> Tensor:
+        """Returns log-probabilities, (T, V), of (samples,) float audio; T is 0 for audio that is too short."""
+
+
+class EspnetRecognizer:
+    """A model that ESPnet loads.
+
+    Args:
+        source: experiment directory, checkpoint, packed zip or model-zoo tag.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(self, source: str, device: str):
+        self._model, self._device = load_model(source, None, device), device
+        self.sample_rate, self.tokens = self._model.sample_rate, list(self._model.model.token_list)
+        self.frame_samples = _frame_samples(self)
+
+    @torch.inference_mode()
+    def __call__(self, speech: Tensor) -> Tensor:
+        """See `Recognizer`."""
+        model = self._model.model
+        if len(speech) < MIN_SAMPLES:
+            return torch.zeros(0, len(self.tokens))
+        encoded, frames = model.encode(speech[None].to(self._device), torch.tensor([len(speech)], device=self._device))
+        encoded = encoded[0] if isinstance(encoded, tuple) else encoded
+        return model.ctc.log_softmax(encoded)[0, : int(frames)].cpu()
+
+
+class OnnxRecognizer:
+    """A file that `espnet_ext.bin.export_onnx` wrote.
+
+    Args:
+        path: `model.onnx`, `model.fp16.onnx` or `model.int8.onnx`.
+
+    Raises:
+        UserError: it lacks what such files say of themselves, or takes features.
+    """
+
+    def __init__(self, path: Path):
+        from espnet_ext.export.parity import OnnxCTC
+
+        self._runtime = OnnxCTC(path)
+        metadata = self._runtime.session.get_modelmeta().custom_metadata_map
+        if metadata.get("model_type") != "espnet_ctc" or metadata.get("input") != "waveform":
+            raise UserError(f"{path} is no waveform model of espnet_ext.bin.export_onnx; give its model.onnx")
+        self.sample_rate, self.tokens = int(metadata["sample_rate"]), json.loads(metadata["tokens"])
+        self.frame_samples = _frame_samples(self)
+
+    def __call__(self, speech: Tensor) -> Tensor:
+        """See `Recognizer`."""
+        if len(speech) < MIN_SAMPLES:
+            return torch.zeros(0, len(self.tokens))
+        log_probs, frames = self._runtime(speech[None], torch.tensor([len(speech)]))
+        return log_probs[0, : int(frames[0])]
+
+
+def open_recognizer(source: str, device: str = "cpu") -> Recognizer:
+    """Opens an ONNX file by its suffix, anything else through ESPnet."""
+    return OnnxRecognizer(Path(source)) if source.endswith(".onnx") else EspnetRecognizer(source, device)
+
+
+def _frame_samples(recognizer: Recognizer) -> int:
+    """Measures how many samples an output frame moves on, from audio of two lengths."""
+    seconds = (1, 5)
+    frames = [len(recognizer(torch.zeros(second * recognizer.sample_rate))) for second in seconds]
+    return round((seconds[1] - seconds[0]) * recognizer.sample_rate / (frames[1] - frames[0]))

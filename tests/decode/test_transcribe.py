@@ -1,0 +1,111 @@
+"""Transcription of files: any rate and length, joined windows, formats, broken files."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet_ext.bin import transcribe as command
+from espnet_ext.decode.audio import find_audio, read_blocks
+from espnet_ext.decode.formats import FORMATS
+from espnet_ext.decode.long_audio import Word, transcribe, window_samples
+from espnet_ext.errors import UserError
+from tests.tiny import model_conf, save_experiment
+
+FRAME = 640
+
+
+class Pitch:
+    """Says one letter for each step of the pitch, in frames of 40 ms; hears no context."""
+
+    sample_rate, frame_samples = 16000, FRAME
+    tokens = ["<blank>", "▁a", "b", "▁c", "d"]
+
+    def __call__(self, speech: torch.Tensor) -> torch.Tensor:
+        frames = speech[: len(speech) // FRAME * FRAME].view(-1, FRAME)
+        crossings = (frames[:, 1:] * frames[:, :-1] < 0).sum(dim=1)  # 40 ms of 25 n Hz have 2 n
+        token = (crossings / 20).round().long().clamp(max=4)
+        return torch.nn.functional.one_hot(token, 5).float().log()
+
+
+def melody(letters: str) -> np.ndarray:
+    """Returns audio in which each letter, or a pause '.', lasts two frames."""
+    time = np.arange(2 * FRAME) / 16000
+    tones = [np.sin(2 * np.pi * 250 * ".abcd".index(letter) * time + 0.3) for letter in letters]
+    return np.concatenate(tones).astype(np.float32)
+
+
+@pytest.mark.parametrize("block", [20, 36, 52, 1000])
+def test_windows_are_joined_without_loss_or_repetition(block, tmp_path):
+    letters = "ab.cd.a.bbcd.abc." * 6
+    soundfile.write(tmp_path / "a.wav", melody(letters), 16000)
+    overlap = 8 * FRAME
+    blocks = list(read_blocks(tmp_path / "a.wav", 16000, block * FRAME, overlap))
+    assert len(blocks) == max(1, math.ceil((2 * len(letters) - 8) / (block - 8)))
+    words = transcribe(Pitch(), blocks, overlap)
+    whole = transcribe(Pitch(), [(0, torch.from_numpy(melody(letters)))], overlap)
+    assert words == whole and len(words) > 20
+    assert words[0] == Word("ab", 0.0, 3 * 0.04)  # to where the last letter begins
+
+
+@pytest.mark.parametrize("rate, channels", [(8000, 1), (44100, 2), (16000, 2)])
+def test_other_rates_and_channels_are_converted(rate, channels, tmp_path):
+    time = np.arange(int(3.3 * rate)) / rate
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time)
+    soundfile.write(tmp_path / "a.flac", np.stack([tone] * channels, axis=1), rate)
+    (block,) = read_blocks(tmp_path / "a.flac", 16000, 16000 * 10, 16000)
+    signal = block[1].numpy()
+    assert block[0] == 0 and abs(len(signal) - int(3.3 * 16000)) <= 2
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(signal)) / 16000)
+    assert np.abs(signal - expected)[1000:-1000].max() < 0.01
+
+
+def test_formats():
+    words = [Word("one", 0.0, 0.4), Word("two", 0.5, 0.9), Word("three", 3661.5, 3662.0)]
+    assert FORMATS["txt"](words) == "one two three\n"
+    assert json.loads(FORMATS["json"](words))["words"][1] == {"word": "two", "start": 0.5, "end": 0.9}
+    assert FORMATS["srt"](words) == (
+        "1\n00:00:00,000 --> 00:00:00,900\none two\n\n2\n01:01:01,500 --> 01:01:02,000\nthree\n"
+    )
+    assert [FORMATS[name]([]) for name in ("txt", "srt")] == ["\n", ""]
+
+
+@pytest.fixture(scope="module")
+def exp_dir(tmp_path_factory):
+    return save_experiment(tmp_path_factory.mktemp("exp") / "asr", token_type="char", **model_conf(1))
+
+
+def test_broken_file_is_left_out_and_the_status_tells(exp_dir, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    soundfile.write(folder / "deep/good.wav", np.random.default_rng(0).standard_normal(9000) / 10, 16000)
+    soundfile.write(folder / "short.wav", np.zeros(50), 16000)
+    (folder / "broken.wav").write_bytes(b"RIFF....")
+    (folder / "notes.txt").write_text("no audio")
+    cmd = [sys.executable, "-m", "espnet_ext.bin.transcribe", "--model", str(exp_dir), "--format", "json"]
+    result = subprocess.run(
+        [*cmd, "--output_dir", str(tmp_path / "out"), str(folder)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1 and "broken.wav is left out" in result.stderr and "1 of 3" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.json", "short.json"]
+    assert json.loads((tmp_path / "out/short.json").read_text()) == {"text": "", "words": []}
+
+
+def test_bad_paths_are_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        find_audio([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match="holds no audio"):
+        find_audio([tmp_path])
+    with pytest.raises(UserError, match="four times"):
+        command.main(["--model", "x", "--window_sec", "3", "--context_sec", "1", "x.wav"])
+
+
+def test_windows_are_whole_frames():
+    window, overlap = window_samples(Pitch(), 30.0, 3.0)
+    assert window % FRAME == 0 and overlap % (2 * FRAME) == 0
+    assert (window / 16000, overlap / 16000) == (30.0, 6.0)
