@@ -25,7 +25,7 @@ _UNIT_SEC = {
 }  # fmt: skip
 _SAVED = re.compile(r"The best model has been updated: |There are no improvements in this epoch")
 _TRAIN_BATCHES = re.compile(r"\[train\] Batch sampler: .*N-batch=(\d+)")
-_SKIPPED = re.compile(r"The grad norm is \S+\. Skipping updating the model")
+_SKIPPED = re.compile(r"The grad norm is \S+\. Skipping updating the model|Student \S+: the gradient is not finite")
 _INVALID = re.compile(r"The gradients at all steps are invalid in this epoch")
 
 
@@ -87,7 +87,7 @@ class TrainBatches:
 
 @dataclass(frozen=True)
 class UpdateSkipped:
-    """The gradient of one batch was not finite, and ESPnet left the model as it was."""
+    """The gradient of one batch was not finite, and the model, or the student of EncRL, was left as it was."""
 
 
 @dataclass(frozen=True)

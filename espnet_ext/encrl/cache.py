@@ -47,7 +47,7 @@ def data_names(criteria: Iterable[Criterion]) -> list[str]:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a cache was made of; it is used only where all but `utterances` and `num_bytes` agree.
+    """What a cache was made of; it is used only where all but `utterances`, `num_bytes` and `seconds` agree.
 
     Attributes:
         teacher_sha256: hash of the checkpoint.
@@ -56,6 +56,7 @@ class Manifest:
         names: outputs, see `data_names`.
         utterances: number of them.
         num_bytes: size of the archives.
+        seconds: that the computation took, summed over processes; None where not known.
         version: of this format.
     """
 
@@ -65,6 +66,7 @@ class Manifest:
     names: tuple[str, ...]
     utterances: int = 0
     num_bytes: int = 0
+    seconds: float | None = None
     version: int = VERSION
 
     def write(self, directory: Path) -> None:

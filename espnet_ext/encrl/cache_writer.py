@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,6 +58,10 @@ class Job:
         """Returns the file whose presence says that a shard is whole; it lists the encoder outputs."""
         return self.output_dir / "shards" / f"{ENCODER}.{shard}.scp"
 
+    def seconds_file(self, shard: int) -> Path:
+        """Returns the file that tells how long a shard took."""
+        return self.output_dir / "shards" / f"seconds.{shard}"
+
 
 def plan(
     teacher: str,
@@ -91,7 +96,10 @@ def plan(
     unfinished = output_dir / "shards"
     if (unfinished / "manifest.json").is_file() or (output_dir / "manifest.json").is_file():
         before = Manifest.read(unfinished if unfinished.is_dir() else output_dir)
-        if replace(before, utterances=0, num_bytes=0) != manifest or before.utterances not in (0, len(names)):
+        if replace(before, utterances=0, num_bytes=0, seconds=None) != manifest or before.utterances not in (
+            0,
+            len(names),
+        ):
             raise UserError(
                 f"{output_dir} holds a cache of another teacher, dtype, choice of outputs or data; give another "
                 "--output_dir, or delete it"
@@ -126,7 +134,8 @@ def write_cache(job: Job, num_processes: int, say: Callable[[str], None] = print
         lines = sorted(line for path in lists for line in path.read_text(encoding="utf-8").splitlines())
         (job.output_dir / f"{name}.scp").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     size = sum(path.stat().st_size for path in job.output_dir.glob("*.ark"))
-    manifest = replace(job.manifest, utterances=total, num_bytes=size)
+    seconds = sum(float(job.seconds_file(shard).read_text()) for shard in range(len(job.shards)))
+    manifest = replace(job.manifest, utterances=total, num_bytes=size, seconds=round(seconds, 3))
     manifest.write(job.output_dir)
     shutil.rmtree(job.output_dir / "shards")
     return manifest
@@ -180,6 +189,7 @@ def _start_worker(job: Job, counter) -> None:
 def _work(shard: int) -> int:
     """Computes one shard; returns its utterances."""
     job: Job = _worker["job"]
+    start = time.perf_counter()
     method, _ = DTYPES[job.manifest.dtype]
     arks = {name: job.output_dir / f"{name}.{shard}.ark" for name in job.manifest.names}
     lists = {name: job.output_dir / "shards" / f"{name}.{shard}.scp" for name in job.manifest.names}
@@ -194,6 +204,7 @@ def _work(shard: int) -> int:
     finally:
         for writer in writers.values():
             writer.close()
+    job.seconds_file(shard).write_text(f"{time.perf_counter() - start:.3f}\n")
     # The list of the encoder outputs, written last, says that the shard is whole.
     for name in sorted(arks, key=lambda name: name == ENCODER):
         os.replace(f"{arks[name]}.part", arks[name])

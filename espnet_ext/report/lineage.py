@@ -1,9 +1,11 @@
 """Where a model comes from, and what each training on the way cost."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_ext.config import read_config
+from espnet_ext.encrl.cache import ENCODER, MANIFEST
 from espnet_ext.errors import UserError
 from espnet_ext.recovery import CHECKPOINT, finished_epochs
 from espnet_ext.train_log import EpochStats
@@ -11,15 +13,22 @@ from espnet_ext.train_log import EpochStats
 
 @dataclass
 class Training:
-    """One run of the trainer. `students` names those that an EncRL training trains together."""
+    """One run of the trainer.
+
+    Attributes:
+        exp_dir: its experiment directory.
+        history: its finished epochs.
+        cache_sec: what the teacher cache took that it reads; 0 without one, None where that is not known.
+    """
 
     exp_dir: Path
     history: list[EpochStats]
+    cache_sec: float | None = 0.0
 
     @property
     def seconds(self) -> float:
-        """Training and validation of all epochs."""
-        return sum(epoch.total_sec for epoch in self.history)
+        """Training and validation of all epochs, and the teacher cache where what it took is known."""
+        return sum(epoch.total_sec for epoch in self.history) + (self.cache_sec or 0.0)
 
     @property
     def students(self) -> list[str]:
@@ -67,6 +76,9 @@ def trace(exp_dir: Path, notes: list[str]) -> Lineage:
         encrl = next((one for one in (run, _training(run.exp_dir.parent)) if one.students), None)
         if encrl is not None:
             lineage.encrl = encrl
+            encrl.cache_sec = _cache_seconds(encrl.exp_dir)
+            if encrl.cache_sec is None:
+                notes.append(f"what the teacher cache of {encrl.exp_dir.name} took is not known and not in its cost")
             lineage.teacher = _teacher_of(encrl.exp_dir, notes)
         elif lineage.start.startswith("teacher"):
             lineage.teacher = run
@@ -79,6 +91,20 @@ def trace(exp_dir: Path, notes: list[str]) -> Lineage:
     if lineage.teacher is not None and not lineage.teacher.history:
         notes.append(f"what the training of its teacher cost is not known ({lineage.teacher.exp_dir.name} has no log)")
     return lineage
+
+
+def _cache_seconds(encrl_dir: Path) -> float | None:
+    config = read_config(encrl_dir / "config.yaml")
+    total = 0.0
+    for phase in ("train", "valid"):
+        for path, name, _ in config.get(f"{phase}_data_path_and_name_and_type") or ():
+            if name == ENCODER:
+                manifest = _from_recipe(encrl_dir, path).with_name(MANIFEST)
+                seconds = json.loads(manifest.read_text("utf-8")).get("seconds") if manifest.is_file() else None
+                if seconds is None:
+                    return None
+                total += seconds
+    return total
 
 
 def _teacher_of(encrl_dir: Path, notes: list[str]) -> Training | None:

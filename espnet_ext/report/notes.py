@@ -107,7 +107,8 @@ def _costs(results: Results) -> list[str]:
     for encrl in encrl_runs.values():
         count = len(encrl.students)
         lines.append(
-            f"EncRL of {', '.join(encrl.students)} ({encrl.exp_dir.name}) took {seconds(encrl.seconds)} s together; "
+            f"EncRL of {', '.join(encrl.students)} ({encrl.exp_dir.name}) took {seconds(encrl.seconds)} s together"
+            f"{f', {seconds(encrl.cache_sec)} s of it for the teacher cache' if encrl.cache_sec else ''}; "
             f"each is charged {seconds(encrl.seconds / count)} s."
         )
     return lines

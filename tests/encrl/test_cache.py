@@ -96,6 +96,7 @@ def test_kaldi_reads_it_and_bytes_are_saved(teacher_exp, data_dir, tmp_path):
         sizes[dtype] = manifest["num_bytes"]
         arrays = kaldiio.load_scp(str(directory / "teacher_encoder.scp"))
         assert sorted(arrays) == sorted(SECONDS) and manifest["utterances"] == len(SECONDS)
+        assert manifest["seconds"] > 0
     assert sizes["float32"] > 1.7 * sizes["int16"] > 1.7 * 1.3 * sizes["int8"]
     teacher = load_teacher(str(teacher_exp))
     signal = torch.from_numpy(soundfile.read(data_dir / "u2.wav", dtype="float32")[0])

@@ -1,6 +1,7 @@
 """mini_an4 from data to score with the real asr.sh, sclite and sentencepiece, as a user runs it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,7 @@ def test_override_makes_another_experiment(finished):
 def test_encrl_of_more_students_serves_as_well(finished):
     output = run(finished, *ALIGNED, "--students", "e2 e1", "--teacher_cache", "true")
     assert "EncRL e2+e1" in output and output.count("teacher cache of") == 2
+    assert re.search(r"teacher: WER [\d.]+ %, CER [\d.]+ % \(\d+ utterances of train_dev, greedy\)", output)
     output = run(finished, *ALIGNED, "--students", "e1")
     assert output.count("already trained") == 3  # teacher, EncRL, e1
 

@@ -1,5 +1,6 @@
 """Where a model comes from, and what that cost."""
 
+import json
 import os
 
 import pytest
@@ -34,6 +35,19 @@ def test_cost_of_every_stage(recipe, exp, monkeypatch):
     assert run.total_sec == pytest.approx(50)
     assert run.teacher_sec == pytest.approx(100)
     assert run.total_with_teacher_sec == pytest.approx(150)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_teacher_cache_is_part_of_the_cost_of_encrl(recipe, known):
+    cache = recipe.root / "exp/asr_teacher_x/cache/train"
+    cache.mkdir(parents=True)
+    (cache / "manifest.json").write_text(json.dumps({"seconds": 40.0} if known else {}))
+    data = [["dump/raw/train/wav.scp", "speech", "sound"]]
+    data.append([str(cache.relative_to(recipe.root) / "teacher_encoder.scp"), "teacher_encoder", "kaldi_ark"])
+    encrl(recipe, train_data_path_and_name_and_type=data)
+    run = student(recipe)
+    assert run.encrl_share_sec == pytest.approx((60 + 40 * known) / 2)
+    assert any("cache" in note for note in run.notes) != known
 
 
 def test_layers_of_the_teacher(recipe):

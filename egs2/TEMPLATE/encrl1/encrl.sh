@@ -289,6 +289,7 @@ if in_range 11 11; then
     fi
     lineage "${teacher_exp}" teacher teacher ""
     if ${needs_encrl}; then
+        check_teacher
         encrl_set="${train_set}${sp}" cached=()
         [ -z "${unlabelled_set}" ] || join_unlabelled
         ! ${teacher_cache} || cache_teacher

@@ -41,6 +41,18 @@ lineage() { # experiment, model, source, parents
     echo "{model: $2, source: $3, parents: [$4]}" > "$1/lineage.yaml.tmp"
     mv "$1/lineage.yaml.tmp" "$1/lineage.yaml"
 }
+check_teacher() { # shows its error rates once, before anything is made of it
+    local shown="${teacher_exp}/.checked" data="${dumpdir}/${feats_type}/${valid_set}" gpus=0
+    ! ${gpu_inference} || gpus=1
+    if ! [ "${shown}" -nt "${teacher_model}" ]; then
+        # A teacher without CTC output serves criteria on its encoder; what is wrong with another one shows when EncRL starts.
+        ${python} -m espnet_ext.bin.check_teacher --teacher "${teacher_model}" --data_dir "${data}" \
+            --audio_format "${audio_format}" --ngpu "${gpus}" > "${shown}.tmp" 2> "${logdir}/check_teacher.log" \
+            || grep -h '^error: ' "${logdir}/check_teacher.log" | sed 's/^error: /not decoded: /' > "${shown}.tmp"
+        mv "${shown}.tmp" "${shown}"
+    fi
+    log "Stage 11: teacher: $(cat "${shown}")"
+}
 cache_teacher() { # the teacher's outputs for training and validation; sets the data options that give them to EncRL
     local set part cmd=${train_cmd} gpus=0 jobs name dir
     jobs=$(min "${nj}" "$(nproc)")

@@ -1,0 +1,54 @@
+r"""Decodes some utterances with a teacher and shows its error rates, so that nobody distils a broken one.
+
+Example:
+    % python3 -m espnet_ext.bin.check_teacher --teacher exp/asr_teacher_raw_en_bpe200 --data_dir dump/raw/valid
+"""
+
+import argparse
+from pathlib import Path
+
+from espnet_ext.errors import UserError, run_main
+
+# A student hardly gets better than its teacher; with this many wrong words there is little to learn.
+_MAX_WER = 80.0
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Returns the parser."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher", required=True, help="Experiment directory, checkpoint, packed zip or tag")
+    parser.add_argument("--data_dir", type=Path, required=True, help="Formatted set with transcripts (stages 1-5)")
+    parser.add_argument("--utterances", type=int, default=50, help="How many, evenly spaced over the set")
+    parser.add_argument("--audio_format", default="flac", help="Of a set without a file audio_format, as in asr.sh")
+    parser.add_argument("--ngpu", type=int, default=0, help="0: decode on the CPU")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Prints one line."""
+    args = get_parser().parse_args(cmd)
+    from espnet_ext.bin.score import read_text, score
+    from espnet_ext.decode.greedy import decode_batch, make_batches
+    from espnet_ext.decode.model import load_model
+    from espnet_ext.decode.sets import DecodingSet
+
+    data = DecodingSet.open(args.data_dir, args.audio_format)
+    references = {name: text for name, text in read_text(args.data_dir / "text").items() if name in data.samples}
+    if not references or args.utterances < 1:
+        raise UserError(f"{args.data_dir / 'text'}: no utterance to decode; prepare the data again (stages 1-5)")
+    names = list(references)[:: max(1, len(references) // args.utterances)][: args.utterances]
+    device = "cuda" if args.ngpu else "cpu"
+    model = load_model(args.teacher, None, device)
+    hypotheses = {}
+    for batch in make_batches({name: data.samples[name] for name in names}, 120 * model.sample_rate, 0.05):
+        found = decode_batch(model.model, [data.read(name).to(device) for name in batch])
+        hypotheses |= {n: model.text(model.tokens(h.token_ids)) for n, h in zip(batch, found, strict=True)}
+    references = {name: references[name] for name in names}
+    words, characters = (score(references, hypotheses, {}, characters=chars).wer for chars in (False, True))
+    print(f"WER {words:.1f} %, CER {characters:.1f} % ({len(names)} utterances of {args.data_dir.name}, greedy)")
+    if words > _MAX_WER:
+        print(f"warning: a teacher with {words:.0f} % of the words wrong has little to teach; see docs/how-it-works.md")
+
+
+if __name__ == "__main__":
+    run_main(main)
