@@ -97,7 +97,6 @@ join_unlabelled() { # the training set and --unlabelled_set as one; sets encrl_s
     utils/filter_scp.pl "${filtered}/utt2num_samples" "${from}/wav.scp" > "${filtered}/wav.scp"
     step "unlabelled_filter" utils/fix_data_dir.sh "${filtered}"
     step "unlabelled_join" utils/combine_data.sh --extra-files utt2num_samples "${dir}" "${data}/${train_set}${sp}" "${filtered}"
-    cp "${data}/${train_set}${sp}/"{audio_format,feats_type} "${dir}"
     cat "${stats_dir}/train/speech_shape" "${filtered}/utt2num_samples" > "${dir}/speech_shape.tmp"
     mv "${dir}/speech_shape.tmp" "${dir}/speech_shape"
 }
