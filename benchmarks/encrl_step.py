@@ -14,7 +14,7 @@ random batches padded to the longest, the teacher in train mode, float32, no cac
 
 Run: python3 benchmarks/encrl_step.py --data_dir egs2/mini_librispeech/encrl1/dump/raw/train_clean_5 \
          --output docs/results/performance/encrl_step
-Cost: about 10 minutes on two CPU cores; --device cuda --batch_size 64 --utterances 512 about one minute on a GPU.
+The released batches hold 64 utterances; with a GPU: --device cuda --batch_size 64 --utterances 512.
 """
 
 import argparse
@@ -51,7 +51,7 @@ MEBIBYTE = 2**20
 
 
 class Released:
-    """One student by the released procedure (sections 3.2 and 3.3 of the code's description in docs/reproduce.md)."""
+    """One student by the released procedure."""
 
     def __init__(self, teacher: ESPnetASRModel, student: ESPnetASRModel, audio: dict[str, Tensor], batch_size: int):
         self.teacher = teacher.train().requires_grad_(False)  # never put into eval()

@@ -11,7 +11,4 @@ mapfile -t scripts < <(find path.sh run.sh tests tools/*.sh .ci egs2 -type f \( 
     -not -path '*/encrl1/downloads/*' -not -path '*/encrl1/exp/*')
 shellcheck --exclude=SC1091 "${scripts[@]}"
 
-# A process for each core takes whole files, because trainings are shared within them; one thread each.
-: "${OMP_NUM_THREADS:=1}"
-export OMP_NUM_THREADS
-exec python3 -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 20 "$@"
+exec python3 -m pytest --durations 20 "$@"

@@ -19,7 +19,7 @@ def resample(values: Tensor, lengths: Tensor, ratio: float) -> Tensor:
 
     Args:
         values: (B, T, D) float; padding does not matter.
-        lengths: (B,) int, valid frames, >= 1.
+        lengths: (B,) int, valid frames; of an utterance without any the result is arbitrary.
         ratio: frames before per frame after.
 
     Returns:
@@ -27,9 +27,10 @@ def resample(values: Tensor, lengths: Tensor, ratio: float) -> Tensor:
     """
     frames = int(resampled_lengths(lengths, ratio).max())
     middles = (torch.arange(frames, device=values.device) + 0.5) * ratio - 0.5  # (T after,) in frames before
-    position = torch.minimum(middles.clamp(min=0.0), (lengths[:, None] - 1).to(middles.dtype))  # (B, T after)
+    last = (lengths[:, None] - 1).clamp(min=0)
+    position = torch.minimum(middles.clamp(min=0.0), last.to(middles.dtype))  # (B, T after)
     left = position.floor().long()
-    right = torch.minimum(left + 1, lengths[:, None] - 1)
+    right = torch.minimum(left + 1, last)
     weight = (position - left)[..., None]
     before, after = (values.take_along_dim(index[..., None], dim=1) for index in (left, right))
     return torch.lerp(before, after, weight.to(values.dtype))

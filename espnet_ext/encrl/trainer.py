@@ -18,7 +18,8 @@ _MAX_SKIPPED = 50
 class EncRLTrainer(Trainer):
     """`grad_clip` holds for each student, and a gradient that is not finite stops the update of its student only.
 
-    So a student that is trained beside others ends as it would alone.
+    So a student that is trained beside others ends as it would alone. With `use_amp`, the loss scaler leaves out an
+    update of all students when the gradient of one is not finite.
     """
 
     @classmethod

@@ -24,5 +24,11 @@ def test_half_the_rate_is_the_mean_of_two_frames():
     torch.testing.assert_close(resample(values, torch.tensor([6]), 2.0), expected)
 
 
+def test_utterance_without_frames_disturbs_no_other():
+    values = torch.randn(2, 6, 3)
+    result = resample(values, torch.tensor([6, 0]), 2.0)
+    torch.testing.assert_close(result[:1], resample(values[:1], torch.tensor([6]), 2.0))
+
+
 def test_no_utterance_vanishes():
     assert resampled_lengths(torch.tensor([0, 1, 2, 9]), 4.0).tolist() == [0, 1, 1, 2]

@@ -93,9 +93,7 @@ def test_encrl_of_more_students_serves_as_well(finished):
 def test_audio_without_transcripts_joins_encrl(finished):
     """The test recordings stand for any audio: no transcript."""
     extra = finished / "data/extra"
-    shutil.copytree(
-        finished / "data/test", extra, ignore=shutil.ignore_patterns("text", "spk2utt", ".backup", "split*")
-    )
+    shutil.copytree(finished / "data/test", extra, ignore=shutil.ignore_patterns("text", ".backup", "split*"))
     options = ("--unlabelled_set", "extra", "--students", "e1", "--finetune", "false", "--teacher_cache", "true")
     output = run(finished, *ALIGNED[:2], "--stage", "11", "--stop_stage", "11", *options, status=2)
     assert "stage 3" in output and "--unlabelled_set extra" in output

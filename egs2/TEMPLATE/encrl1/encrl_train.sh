@@ -43,13 +43,17 @@ lineage() { # experiment, model, source, parents
 }
 check_teacher() { # shows its error rates once, before anything is made of it
     local shown="${teacher_exp}/.checked" data="${dumpdir}/${feats_type}/${valid_set}" gpus=0
+    local output="${shown}.$$" errors="${logdir}/check_teacher.$$.log" # several runs may share the teacher
     ! ${gpu_inference} || gpus=1
     if ! [ "${shown}" -nt "${teacher_model}" ]; then
-        # A teacher without CTC output serves criteria on its encoder; what is wrong with another one shows when EncRL starts.
-        ${python} -m espnet_ext.bin.check_teacher --teacher "${teacher_model}" --data_dir "${data}" \
-            --audio_format "${audio_format}" --ngpu "${gpus}" > "${shown}.tmp" 2> "${logdir}/check_teacher.log" \
-            || grep -h '^error: ' "${logdir}/check_teacher.log" | sed 's/^error: /not decoded: /' > "${shown}.tmp"
-        mv "${shown}.tmp" "${shown}"
+        if ! ${python} -m espnet_ext.bin.check_teacher --teacher "${teacher_model}" --data_dir "${data}" \
+            --audio_format "${audio_format}" --ngpu "${gpus}" > "${output}" 2> "${errors}"; then
+            # A teacher without CTC output, which is said as an error, serves criteria on its encoder.
+            sed -n 's/^error: /not decoded: /p' "${errors}" > "${output}"
+            [ -s "${output}" ] || die "the teacher cannot be decoded: $(tail -n 1 "${errors}"); whole log: ${PWD}/${errors}"
+        fi
+        rm "${errors}"
+        mv "${output}" "${shown}"
     fi
     log "Stage 11: teacher: $(cat "${shown}")"
 }
@@ -80,12 +84,17 @@ asr_option() { # name, default -> what asr.sh is called with
     echo "${value}"
 }
 join_unlabelled() { # the training set and --unlabelled_set as one; sets encrl_set
-    local data="${dumpdir}/${feats_type}" from="${dumpdir}/${feats_type}/${unlabelled_set}" dir
+    local data="${dumpdir}/${feats_type}" from="${dumpdir}/${feats_type}/${unlabelled_set}" dir twice
     [ -s "${from}/utt2num_samples" ] || die "${PWD}/${from} is not there: --unlabelled_set ${unlabelled_set} is formatted" \
         "in stage 3 from data/${unlabelled_set} (wav.scp, utt2spk, spk2utt; segments where recordings hold several utterances)"
     encrl_set="${train_set}${sp}_${unlabelled_set}"
     dir="${data}/${encrl_set}"
+    twice=$(awk 'NR == FNR { seen[$1]; next } $1 in seen { print $1; exit }' "${data}/${train_set}${sp}/utt2spk" "${from}/utt2spk")
+    [ -z "${twice}" ] || die "--unlabelled_set ${unlabelled_set}: utterance ${twice} is in ${train_set}${sp} too; rename it"
+    exec 7> "${data}/.${encrl_set}.lock" # several runs may share the data
+    flock 7
     if [ "${dir}/speech_shape" -nt "${from}/wav.scp" ] && [ "${dir}/speech_shape" -nt "${stats_dir}/train/speech_shape" ]; then
+        exec 7>&-
         return
     fi
     log "Stage 11: ${train_set}${sp} and ${unlabelled_set} together (${dir})"
@@ -97,9 +106,9 @@ join_unlabelled() { # the training set and --unlabelled_set as one; sets encrl_s
     utils/filter_scp.pl "${filtered}/utt2num_samples" "${from}/wav.scp" > "${filtered}/wav.scp"
     step "unlabelled_filter" utils/fix_data_dir.sh "${filtered}"
     step "unlabelled_join" utils/combine_data.sh --extra-files utt2num_samples "${dir}" "${data}/${train_set}${sp}" "${filtered}"
-    cp "${data}/${train_set}${sp}/"{audio_format,feats_type} "${dir}"
     cat "${stats_dir}/train/speech_shape" "${filtered}/utt2num_samples" > "${dir}/speech_shape.tmp"
     mv "${dir}/speech_shape.tmp" "${dir}/speech_shape"
+    exec 7>&-
 }
 train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
     local data="${dumpdir}/${feats_type}" shape="${stats_dir}/train/speech_shape" type=sound normalize=() bpemodel=none
