@@ -33,9 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--utterances", type=int, default=100, help="How many, evenly spaced over the set")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
-    parser.add_argument(
-        "--sherpa", type=str2bool, default=False, help="For sherpa-onnx too (needs frontend_conf win_length 512)"
-    )
+    parser.add_argument("--sherpa", type=str2bool, default=False, help="A folder for sherpa-onnx too (16 kHz models)")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="Of log-probabilities of the float32 files")
     parser.add_argument("--max_wer_loss", type=float, default=1.0, help="Of the other files, WER points")
     parser.add_argument("--audio_format", default="flac", help="Of a set without a file audio_format, as in asr.sh")

@@ -15,7 +15,7 @@ from espnet_ext.errors import UserError
 class LogMel(nn.Module):
     """`espnet2.asr.frontend.default.DefaultFrontend` (STFT, power, mel filters, logarithm).
 
-    The STFT is a convolution with sines and cosines, because runtimes differ in what STFT they have, if any.
+    The STFT is a convolution: in ONNX Runtime twice as fast as its STFT, and every runtime has it.
 
     Args:
         frontend: the front end of a trained model.
@@ -44,10 +44,8 @@ class LogMel(nn.Module):
         if stft.window is not None:
             window = getattr(torch, f"{stft.window}_window")(stft.win_length)
         left = (stft.n_fft - stft.win_length) // 2  # torch.stft centres a short window
-        window = F.pad(window, (left, stft.n_fft - stft.win_length - left)).double()
-        angle = 2 * np.pi * torch.outer(torch.arange(stft.n_fft // 2 + 1), torch.arange(stft.n_fft)) / stft.n_fft
-        basis = torch.cat([angle.double().cos(), angle.double().sin()]) * window  # (2 bins, n_fft)
-        self.register_buffer("basis", basis.float()[:, None])
+        window = F.pad(window, (left, stft.n_fft - stft.win_length - left))
+        self.register_buffer("basis", fourier_basis(window))  # (2 bins, 1, n_fft)
         self.register_buffer("melmat", frontend.logmel.melmat.clone())  # (bins, M)
         self.log_scale = 1.0 if frontend.logmel.log_base is None else 1.0 / float(np.log(frontend.logmel.log_base))
 
@@ -71,6 +69,18 @@ class LogMel(nn.Module):
         features = (power @ self.melmat).clamp(min=1e-10).log() * self.log_scale
         lengths = torch.div(lengths - self.n_fft, self.hop_length, rounding_mode="floor") + 1
         return features.masked_fill(padding(lengths, features.size(1))[..., None], 0.0), lengths
+
+
+def fourier_basis(window: Tensor) -> Tensor:
+    """Returns the kernels, (2 bins, 1, n_fft) float, of a Fourier transform of windowed frames: cosines, then sines.
+
+    Args:
+        window: (n_fft,) float.
+    """
+    size = len(window)
+    step = torch.outer(torch.arange(size // 2 + 1), torch.arange(size)) % size  # exact where an angle would be rounded
+    period = 2 * torch.pi * torch.arange(size, dtype=torch.float64) / size
+    return (torch.cat([period.cos()[step], period.sin()[step]]).float() * window)[:, None]
 
 
 class Normalisation(nn.Module):

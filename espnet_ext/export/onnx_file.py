@@ -3,40 +3,85 @@
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import nn
 
-from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.files import atomic
 
 OPSET = 17
 INPUTS, OUTPUTS = ("x", "x_lengths"), ("log_probs", "log_probs_lengths")
 
 
-def write_onnx(model: ExportedCTC, example: tuple[torch.Tensor, torch.Tensor], path: Path) -> None:
+def write_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
     """Writes float32.
 
     Args:
-        model: in eval mode.
+        model: in eval mode; takes and returns a sequence, or a sequence and its lengths.
         example: inputs to trace with; batch and length stay free.
         path: the file.
     """
-    axes = {name: {0: "batch", 1: "time"} for name in (INPUTS[0], OUTPUTS[0])}
-    axes |= {name: {0: "batch"} for name in (INPUTS[1], OUTPUTS[1])}
-    axes[OUTPUTS[0]] = {0: "batch", 1: "frames"}
+    count = len(example)
+    axes = {INPUTS[0]: {0: "batch", 1: "time"}, OUTPUTS[0]: {0: "batch", 1: "frames"}}
+    axes |= {name: {0: "batch"} for name in (*INPUTS[1:count], *OUTPUTS[1:count])}
     with atomic(path) as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the trace: lengths that Python code looks at, checked by the comparison
         # The exporter that traces: the other one takes half a minute for a model, and names nodes by number.
         torch.onnx.export(
-            model, example, str(temporary), dynamo=False, opset_version=OPSET, input_names=list(INPUTS),
-            output_names=list(OUTPUTS), dynamic_axes=axes,
+            model, example, str(temporary), dynamo=False, opset_version=OPSET, input_names=list(INPUTS[:count]),
+            output_names=list(OUTPUTS[:count]), dynamic_axes=axes,
         )  # fmt: skip
+        proto = onnx.load(str(temporary))
+        _compute_basis_at_load(proto)
+        onnx.save(proto, str(temporary))
+
+
+def _compute_basis_at_load(model: ModelProto) -> None:
+    """Replaces the front end's sines and cosines by operations on one period, which a runtime runs when it loads.
+
+    They are a mebibyte, as much as the 8-bit weights of a small student.
+    """
+    graph = model.graph
+    basis = next((one for one in graph.initializer if one.name.endswith("frontend.basis")), None)
+    if basis is None:
+        return
+    rows, _, size = basis.dims
+    values = numpy_helper.to_array(basis)
+    period = 2 * np.pi * np.arange(size) / size
+    constants = {
+        "bins": np.arange(rows // 2)[:, None],
+        "samples": np.arange(size),
+        "size": np.array(size),
+        "cosine": np.cos(period).astype(np.float32),
+        "sine": np.sin(period).astype(np.float32),
+        "window": values[0, 0],  # the cosine of bin 0 is 1
+        "axis": np.array([1]),
+    }
+    graph.initializer.remove(basis)
+    prefix = "/frontend/basis"
+    graph.initializer.extend(numpy_helper.from_array(value, f"{prefix}/{name}") for name, value in constants.items())
+    operations = [
+        ("Mul", ("bins", "samples"), "product"),
+        ("Mod", ("product", "size"), "step"),
+        ("Gather", ("cosine", "step"), "cosines"),
+        ("Gather", ("sine", "step"), "sines"),
+        ("Concat", ("cosines", "sines"), "kernels"),
+        ("Mul", ("kernels", "window"), "windowed"),
+        ("Unsqueeze", ("windowed", "axis"), None),
+    ]
+    nodes = []
+    for kind, inputs, output in operations:
+        result = f"{prefix}/{output}" if output else basis.name
+        options = {"axis": 0} if kind == "Concat" else {}
+        names = [f"{prefix}/{name}" for name in inputs]
+        nodes.append(helper.make_node(kind, names, [result], f"{prefix}/{kind}_{output or 'kernels'}", **options))
+    _prepend(graph, nodes)
 
 
 def write_half(source: Path, path: Path) -> None:
@@ -54,15 +99,17 @@ def write_half(source: Path, path: Path) -> None:
         name, half = tensor.name, f"{tensor.name}_float16"
         tensor.CopyFrom(numpy_helper.from_array(values, half))
         casts.append(helper.make_node("Cast", [half], [name], f"/weights/{name}", to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    _prepend(graph, casts)
     with atomic(path) as temporary:
         onnx.save(model, str(temporary))
 
 
 def write_int8(source: Path, path: Path) -> None:
-    """Writes 8-bit weights, a scale for each channel; activations are quantised as they come (dynamic)."""
+    """Writes 8-bit weights, a scale for each channel.
+
+    Activations of matrix products are quantised as they come (dynamic). Convolutions compute in float32 with weights
+    that a runtime widens when it loads the file: they are a small part of the work and a large part of a small file.
+    """
     model = onnx.load(str(source))
     excluded = [node.name for node in model.graph.node if _is_front_end(node.name)]
     logger = logging.getLogger()
@@ -74,8 +121,52 @@ def write_int8(source: Path, path: Path) -> None:
                 str(source), str(temporary), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
                 op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=excluded,
             )  # fmt: skip
+            model = onnx.load(str(temporary))
+            _narrow_convolutions(model)
+            _shorten_names(model)
+            onnx.save(model, str(temporary))
     finally:
         logger.level = level
+
+
+def _narrow_convolutions(model: ModelProto) -> None:
+    """Stores the kernels of convolutions, but the front end's, as 8 bits and a scale for each output channel."""
+    graph = model.graph
+    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv" and not _is_front_end(node.name)}
+    nodes = []
+    for tensor in list(graph.initializer):
+        if tensor.name not in kernels or tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
+        scale = (np.maximum(largest, np.finfo(np.float32).tiny) / 127).astype(np.float32)
+        narrow, scale_name, wide = (f"{tensor.name}_{kind}" for kind in ("int8", "scale", "float"))
+        graph.initializer.remove(tensor)
+        graph.initializer.append(numpy_helper.from_array(np.round(values / scale).astype(np.int8), narrow))
+        graph.initializer.append(numpy_helper.from_array(scale, scale_name))
+        nodes.append(helper.make_node("Cast", [narrow], [wide], f"/weights/{wide}", to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [wide, scale_name], [tensor.name], f"/weights/{tensor.name}"))
+    _prepend(graph, nodes)
+
+
+def _shorten_names(model: ModelProto) -> None:
+    """Numbers values and nodes; their paths in the model are a tenth of a small file."""
+    graph = model.graph
+    kept = {value.name for value in (*graph.input, *graph.output)} | {""}
+    short: dict[str, str] = {}
+
+    def rename(names: MutableSequence[str]) -> None:
+        for i, name in enumerate(names):
+            if name not in kept:
+                names[i] = short.setdefault(name, f"v{len(short)}")
+
+    for number, node in enumerate(graph.node):
+        node.name = f"n{number}"
+        rename(node.input)
+        rename(node.output)
+    for tensor in graph.initializer:
+        tensor.name = short.get(tensor.name, tensor.name)
+    del graph.value_info[:]
 
 
 def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
@@ -88,5 +179,12 @@ def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
         onnx.save(model, str(temporary))
 
 
+def _prepend(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
+    """Puts nodes before all others: a graph lists a value before what uses it."""
+    nodes = [*nodes, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def _is_front_end(node: str) -> bool:
-    return node.startswith("/frontend/")
+    return "/frontend/" in node

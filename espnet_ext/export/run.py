@@ -11,12 +11,13 @@ from torch import Tensor
 
 from espnet_ext.bin.score import read_text, score
 from espnet_ext.decode.model import CTCModel, load_model
+from espnet_ext.decode.recognizer import OnnxRecognizer
 from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
-from espnet_ext.export.sherpa import check_front_end, transcribe, write_sherpa
+from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
 from espnet_ext.files import atomic
 
 _BATCH_SIZES = (1, 4)
@@ -34,7 +35,7 @@ def export(args: Namespace) -> Iterator[str]:
     """
     model = load_model(args.exp_dir, args.asr_model_file, "cpu")
     if args.sherpa:
-        check_front_end(model.model, model.sample_rate)
+        check_sherpa(model)
     names, signals, references = _utterances(args.data_dir, args.audio_format, args.utterances)
     partial = args.output_dir.with_name(f"{args.output_dir.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -64,7 +65,8 @@ def export(args: Namespace) -> Iterator[str]:
         _check(name, precision, entry, wer - reference_wer, args)
     if args.sherpa:
         folder = partial / SHERPA
-        write_sherpa(model, folder)
+        frame_samples = OnnxRecognizer(partial / FILES["fp32"]).frame_samples
+        write_sherpa(model, mean_level(signals), frame_samples, folder)
         for name in ("model.onnx", "model.int8.onnx"):
             texts = transcribe(folder, name, signals, model.sample_rate)
             wer = score(references, dict(zip(names, texts, strict=True)), {}).wer

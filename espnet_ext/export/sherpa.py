@@ -1,27 +1,29 @@
 """A folder that sherpa-onnx loads unchanged, on every platform it runs on.
 
-Its slot for Dolphin's CTC models computes librosa's mel filters over 512-sample Hann windows and normalises by a mean
-and deviation that it reads from the file: what ESPnet's front end and `global_mvn` do with `n_fft: 512` and
-`win_length: 512`. One difference stays: its windows are centred half a hop (5 ms) later than torch's.
+Its slots for models with log-mel features all compute other features than ESPnet's front end: with pre-emphasis, a
+higher floor of the logarithm, or other filters. Its slot for Omnilingual ASR's CTC models takes the waveform, so the
+front end is in the file and computes what ESPnet does. Before, that slot shifts and scales the waveform of each
+utterance to mean 0 and variance 1 (sherpa-onnx/csrc/offline-omnilingual-asr-ctc-model.cc):
+
+- A model with `utterance_mvn` does not notice (but for the smallest of offsets: its mean removes the scale).
+- A model with `global_mvn` hears every utterance at the same level, the mean level of the comparison's audio. What that
+  costs is measured through sherpa-onnx when the folder is written.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.layers.global_mvn import GlobalMVN
-from torch import Tensor
+from torch import Tensor, nn
 
 from espnet_ext.decode.model import CTCModel
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
-from espnet_ext.export.frontend import Normalisation
 from espnet_ext.export.onnx_file import add_metadata, write_int8, write_onnx
 from espnet_ext.files import atomic
 
-# What the slot computes (sherpa-onnx/csrc/offline-recognizer-impl and features.cc).
-_NEEDS = {"fs": 16000, "n_fft": 512, "win_length": 512, "hop_length": 160, "n_mels": 80, "fmin": 0.0, "fmax": 8000.0}
+_SLOT_SAMPLE_RATE = 16000
+_SLOT_FRAME_SEC = 0.02  # what the slot takes a frame of the output to be, for times
 _EXAMPLE = '''#!/usr/bin/env python3
 """Transcribes wav files. Needs: pip install sherpa-onnx soundfile"""
 
@@ -32,7 +34,7 @@ import sherpa_onnx
 import soundfile
 
 here = Path(__file__).parent
-recognizer = sherpa_onnx.OfflineRecognizer.from_dolphin_ctc(
+recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
     model=str(here / "model.int8.onnx"), tokens=str(here / "tokens.txt"), num_threads=1
 )
 for name in sys.argv[1:]:
@@ -46,73 +48,83 @@ _README = """# A CTC model for sherpa-onnx
 
 - `model.onnx` (32-bit), `model.int8.onnx` (8-bit weights), `tokens.txt`
 - Python: `python3 run.py file.wav ...`
-- Command line, phones and other languages: sherpa-onnx's programs with `--dolphin-model=model.int8.onnx
-  --tokens=tokens.txt`, e.g. `sherpa-onnx-offline --tokens=tokens.txt --dolphin-model=model.int8.onnx file.wav`
+- Command line: `sherpa-onnx-offline --tokens=tokens.txt --omnilingual-asr-model=model.int8.onnx file.wav`
+- Phones and other languages: sherpa-onnx's programs and bindings for Omnilingual ASR CTC models, with these files.
 
-Sampling rate: 16 kHz (others are resampled by sherpa-onnx). Made by `espnet_ext.bin.export_onnx --sherpa true`.
+Sampling rate: {sample_rate} Hz (others are resampled by sherpa-onnx). Times that sherpa-onnx reports count
+{slot_ms:g} ms a frame; this model's frames are {frame_ms:g} ms, so multiply them by {factor:g}.
+Made by `espnet_ext.bin.export_onnx --sherpa true`.
 """
 
 
-def check_front_end(model: ESPnetASRModel, sample_rate: int) -> None:
-    """Checks that the slot computes this model's features.
+class LevelledCTC(nn.Module):
+    """A model that takes waveforms of mean 0 and variance 1, as the slot gives them, one at a time.
+
+    Args:
+        model: from the waveform.
+        level: root mean square that the model is given.
+    """
+
+    def __init__(self, model: ExportedCTC, level: float):
+        super().__init__()
+        self.model, self.level = model, level
+
+    def forward(self, speech: Tensor) -> Tensor:
+        """Returns (1, T', V) log-probabilities of (1, samples) float audio."""
+        lengths = torch.tensor([1]) * speech.size(1)
+        return self.model(speech * self.level, lengths)[0]
+
+
+def check_sherpa(model: CTCModel) -> None:
+    """Checks what the slot takes as given.
 
     Raises:
-        UserError: names the option of the front end that differs, and what it must be.
+        UserError: another sampling rate.
     """
-    stft, mel = model.frontend.stft, model.frontend.logmel
-    has = {
-        "fs": sample_rate,
-        "n_fft": stft.n_fft,
-        "win_length": stft.win_length,
-        "hop_length": stft.hop_length,
-        "n_mels": model.frontend.n_mels,
-        "fmin": float(mel.mel_options["fmin"]),
-        "fmax": float(mel.mel_options["fmax"]),
-    }
-    wrong = [f"{key} {has[key]:g}, not {need:g}" for key, need in _NEEDS.items() if has[key] != need]
-    if stft.window != "hann" or mel.mel_options["htk"] or mel.log_base is not None or not stft.center:
-        wrong.append("window, mel scale, logarithm or centring other than the defaults")
-    if not isinstance(model.normalize, GlobalMVN) and model.normalize is not None:
-        wrong.append(f"normalize {type(model.normalize).__name__}, not global_mvn")
-    if wrong:
+    if model.sample_rate != _SLOT_SAMPLE_RATE:
         raise UserError(
-            f"sherpa-onnx computes other features than this model was trained with (frontend_conf: "
-            f"{'; '.join(wrong)}); train with those values, or use model.onnx with ONNX Runtime"
+            f"sherpa-onnx gives its models audio of {_SLOT_SAMPLE_RATE} Hz, this one was trained with "
+            f"{model.sample_rate} Hz; use model.onnx with ONNX Runtime, or train with fs {_SLOT_SAMPLE_RATE}"
         )
 
 
-def write_sherpa(model: CTCModel, output_dir: Path) -> None:
+def mean_level(signals: Sequence[Tensor]) -> float:
+    """Returns the mean of the root mean square of signals, in decibels, as a factor; digital silence is left out."""
+    levels = torch.stack([signal.double().std(correction=0) for signal in signals])
+    levels = levels[levels > 0]
+    return float(levels.log().mean().exp()) if len(levels) else 1.0
+
+
+def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: Path) -> None:
     """Writes the folder; files that exist are whole.
 
     Args:
         model: what is exported.
+        level: see `LevelledCTC`.
+        frame_samples: samples from one output frame to the next.
         output_dir: where `model.onnx`, `model.int8.onnx`, `tokens.txt`, `run.py` and `README.md` go.
 
     Raises:
-        UserError: sherpa-onnx computes other features.
+        UserError: the model has parts that cannot be exported.
     """
-    check_front_end(model.model, model.sample_rate)
     output_dir.mkdir(parents=True, exist_ok=True)
-    normalisation = Normalisation(model.model.normalize)
-    size = model.model.frontend.output_size()
-    mean, scale = torch.zeros(size), torch.ones(size)
-    if normalisation.is_global:
-        mean, scale = normalisation.mean, normalisation.scale
-    metadata = {
-        "vocab_size": str(len(model.model.token_list)),
-        "mean": _numbers(mean),
-        "invstd": _numbers(scale),
-        "comment": "ESPnet CTC model in the slot of Dolphin's",
-    }
-    example = (torch.randn(2, 150, size, generator=torch.Generator().manual_seed(0)), torch.tensor([150, 80]))
-    write_onnx(ExportedCTC(model.model, from_waveform=False, normalised=True), example, output_dir / "model.onnx")
+    exported = LevelledCTC(ExportedCTC(model.model, from_waveform=True), level).eval()
+    example = torch.randn(1, 2 * model.sample_rate, generator=torch.Generator().manual_seed(0))
+    write_onnx(exported, (example,), output_dir / "model.onnx")
     write_int8(output_dir / "model.onnx", output_dir / "model.int8.onnx")
     for name in ("model.onnx", "model.int8.onnx"):
-        add_metadata(output_dir / name, metadata)
+        add_metadata(output_dir / name, {"model_type": "espnet_ctc", "input": "normalised waveform", "level": level})
+    frame_sec = frame_samples / model.sample_rate
+    readme = _README.format(
+        sample_rate=model.sample_rate,
+        slot_ms=1000 * _SLOT_FRAME_SEC,
+        frame_ms=1000 * frame_sec,
+        factor=frame_sec / _SLOT_FRAME_SEC,
+    )
     texts = {
         "tokens.txt": "".join(f"{token} {i}\n" for i, token in enumerate(model.model.token_list)),
         "run.py": _EXAMPLE,
-        "README.md": _README,
+        "README.md": readme,
     }
     for name, text in texts.items():
         with atomic(output_dir / name) as temporary:
@@ -130,7 +142,7 @@ def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: 
     """
     import sherpa_onnx
 
-    recognizer = sherpa_onnx.OfflineRecognizer.from_dolphin_ctc(
+    recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
         model=str(folder / file), tokens=str(folder / "tokens.txt"), num_threads=1
     )
     texts = []
@@ -140,7 +152,3 @@ def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: 
         recognizer.decode_stream(stream)
         texts.append(" ".join(stream.result.text.replace("\u2581", " ").replace("<space>", " ").split()))
     return texts
-
-
-def _numbers(values: Tensor) -> str:
-    return ",".join(f"{value:.9g}" for value in values.tolist())
