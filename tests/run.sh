@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# Checks the style, then runs the tests; arguments go to pytest: tests/run.sh -m "not slow". Installs on first use.
+# Checks the style, then runs the tests, one process a core. Installs on first use.
+#     tests/run.sh                what a change needs: among it mini_an4 from data to score (under 15 minutes on 2 cores)
+#     tests/run.sh --full         all of it, also whole runs of the other recipes and of interrupted experiments
+#     tests/run.sh -m "not slow"  arguments go to pytest
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./path.sh
@@ -11,4 +14,11 @@ mapfile -t scripts < <(find path.sh run.sh tests tools/*.sh .ci egs2 -type f \( 
     -not -path '*/encrl1/downloads/*' -not -path '*/encrl1/exp/*')
 shellcheck --exclude=SC1091 "${scripts[@]}"
 
-exec python3 -m pytest --durations 20 "$@"
+selection="not full"
+if [ "${1:-}" = --full ]; then
+    selection=""
+    shift
+fi
+# One thread a process: there is a process for each core.
+export OMP_NUM_THREADS=1
+exec python3 -m pytest -n auto --dist loadfile --durations 20 -m "${selection}" "$@"

@@ -18,7 +18,7 @@ ROWS = [
     {"label": "scratch", "students": "e1", "options": {"student_source": "scratch"}},
     {"label": "EncRL", "students": "e2 e1", "model": "e1", "options": {"student_source": "encrl"}},
 ]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 
 @pytest.fixture

@@ -253,6 +253,7 @@ def run_tiny(recipe: Path, encoder: str, test_sets: str, *options: str, **enviro
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_librispeech_to_the_score_with_our_and_the_papers_models(corpora: Path, tmp_path: Path):
     recipe = copy_recipe("librispeech", tmp_path)
     run_tiny(recipe, "conformer", "dev_other", "--stage", "1", "--stop_stage", "13", LIBRISPEECH=corpora)
@@ -260,6 +261,7 @@ def test_librispeech_to_the_score_with_our_and_the_papers_models(corpora: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_librispeech_100_to_the_statistics(corpora: Path, tmp_path: Path):
     """After them it is as librispeech; but with speed perturbation."""
     recipe = copy_recipe("librispeech_100", tmp_path)
@@ -271,6 +273,7 @@ def test_librispeech_100_to_the_statistics(corpora: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_tedlium_to_the_score(corpora: Path, tmp_path: Path):
     recipe = copy_recipe("tedlium3", tmp_path)
     run_tiny(recipe, "conformer", "dev", "--stage", "1", "--stop_stage", "13", TEDLIUM3=corpora)

@@ -75,6 +75,7 @@ def test_second_run_keeps_what_is_finished(finished):
     assert checkpoint.stat().st_mtime_ns == before
 
 
+@pytest.mark.full
 def test_override_makes_another_experiment(finished):
     options = ("--students", "e1", "--finetune_args", "--max_epoch 1")
     run(finished, "--stage", "11", "--stop_stage", "11", "--student_source", "encrl", *options)
@@ -82,6 +83,7 @@ def test_override_makes_another_experiment(finished):
     assert (exp / "1epoch.pth").exists() and not (exp / "2epoch.pth").exists()
 
 
+@pytest.mark.full
 def test_encrl_of_more_students_serves_as_well(finished):
     output = run(finished, *ALIGNED, "--students", "e2 e1", "--teacher_cache", "true")
     assert "EncRL e2+e1" in output and output.count("teacher cache of") == 2
@@ -90,6 +92,7 @@ def test_encrl_of_more_students_serves_as_well(finished):
     assert output.count("already trained") == 3  # teacher, EncRL, e1
 
 
+@pytest.mark.full
 def test_audio_without_transcripts_joins_encrl(finished):
     """The test recordings stand for any audio: no transcript."""
     extra = finished / "data/extra"
@@ -105,6 +108,7 @@ def test_audio_without_transcripts_joins_encrl(finished):
     assert "train_nodev_extra/teacher_encoder.scp" in (exp / "config.yaml").read_text()
 
 
+@pytest.mark.full
 def test_espnet_decodes_as_well(finished):
     options = (
         "--stage",
@@ -126,6 +130,7 @@ def test_espnet_decodes_as_well(finished):
         assert "RTF" in (greedy / "logdir/calculate_rtf.log").read_text()
 
 
+@pytest.mark.full
 def test_existing_teacher_is_used(finished):
     teacher = f"exp/asr_teacher_{SUFFIX}"
     options = ("--teacher", teacher, "--students", "e1", "--student_source", "encrl")
