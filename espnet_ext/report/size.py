@@ -16,11 +16,15 @@ SPEECH_SEC = 10
 
 @dataclass(frozen=True)
 class Size:
-    """None where not known. `parameters` counts the trainable ones; `macs_per_sec` is per second of speech."""
+    """None where not known. `parameters` counts the trainable ones; `macs_per_sec` is per second of speech.
+
+    `head_parameters` are those of them that are the CTC layer's.
+    """
 
     parameters: int | None = None
     layers: int | None = None
     macs_per_sec: float | None = None
+    head_parameters: int | None = None
 
 
 def model_size(exp_dir: Path, notes: list[str]) -> Size:
@@ -45,17 +49,19 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
     layers = encoder_conf.get("num_blocks", encoder_conf.get("num_layers"))
     if layers is None and hasattr(model.encoder, "encoders"):
         layers = len(model.encoder.encoders)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    parameters, head = (
+        sum(p.numel() for p in part.parameters() if p.requires_grad) if part else 0 for part in (model, model.ctc)
+    )
     if config.get("input_size") is not None:
         notes.append("the model reads features instead of a waveform, so its MACs are not counted")
-        return Size(parameters, layers)
+        return Size(parameters, layers, None, head)
     try:
         with _quiet():
             macs = macs_per_second(model, _sample_rate(config))
     except Exception as error:
         notes.append(f"the model does not run on {SPEECH_SEC} s of silence ({type(error).__name__}: {error})")
-        return Size(parameters, layers)
-    return Size(parameters, layers, macs)
+        return Size(parameters, layers, None, head)
+    return Size(parameters, layers, macs, head)
 
 
 def macs_per_second(model: Any, sample_rate: int) -> float:

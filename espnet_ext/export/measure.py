@@ -1,0 +1,98 @@
+"""Measures one model in one runtime, in a process that imports nothing else: speed, latency and memory.
+
+Run by `espnet_ext.bin.profile`; prints JSON. Nothing is imported at the top that a runtime does not need, because what
+is imported counts in the memory.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+SAMPLE_RATE = 16000
+
+
+def espnet(path: str) -> Callable[[np.ndarray], object]:
+    """ESPnet's model by PyTorch: an experiment directory."""
+    import torch
+
+    torch.set_num_threads(1)
+    from espnet_ext.decode.recognizer import EspnetRecognizer
+
+    recognizer = EspnetRecognizer(path, "cpu")
+    return lambda speech: recognizer(torch.from_numpy(speech)).argmax(-1)
+
+
+def onnx(path: str) -> Callable[[np.ndarray], object]:
+    """A waveform model of `espnet_ext.bin.export_onnx` in ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda speech: session.run(None, {"x": speech[None], "x_lengths": np.array([len(speech)])})[0].argmax(-1)
+
+
+def sherpa(path: str) -> Callable[[np.ndarray], object]:
+    """A model of the folder for sherpa-onnx, in sherpa-onnx."""
+    import sherpa_onnx
+
+    recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
+        model=path, tokens=str(Path(path).with_name("tokens.txt")), num_threads=1
+    )
+
+    def run(speech: np.ndarray) -> object:
+        stream = recognizer.create_stream()
+        stream.accept_waveform(SAMPLE_RATE, speech)
+        recognizer.decode_stream(stream)
+        return stream.result.text
+
+    return run
+
+
+RUNTIMES = {"espnet": espnet, "onnx": onnx, "sherpa": sherpa}
+
+
+def peak_memory() -> int:
+    """Returns the most bytes this process has held (Linux; 0 elsewhere).
+
+    Not `ru_maxrss`, which a child inherits from its parent.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runtime", choices=RUNTIMES)
+    parser.add_argument("path")
+    parser.add_argument("--seconds", nargs="+", type=float, required=True)
+    parser.add_argument("--runs", type=int, required=True)
+    args = parser.parse_args()
+    start = time.perf_counter()
+    run = RUNTIMES[args.runtime](args.path)
+    load_sec = time.perf_counter() - start
+    rng = np.random.default_rng(0)
+    latency = {}
+    for seconds in args.seconds:
+        speech = (0.05 * rng.standard_normal(int(seconds * SAMPLE_RATE))).astype(np.float32)
+        run(speech)  # warm-up
+        latency[seconds] = []
+        for _ in range(args.runs):
+            start = time.perf_counter()
+            run(speech)
+            latency[seconds].append(time.perf_counter() - start)
+    result = {"load_sec": load_sec, "latency_sec": latency, "peak_memory": peak_memory()}
+    json.dump(result, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

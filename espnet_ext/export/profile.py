@@ -1,0 +1,177 @@
+"""Size, speed and memory of models in every runtime that they were exported for, side by side."""
+
+import csv
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from espnet_ext.errors import UserError
+from espnet_ext.export.run import FILES, SHERPA
+from espnet_ext.files import atomic
+from espnet_ext.model_files import find_model_files
+from espnet_ext.report.markdown import layout
+from espnet_ext.report.plot import write_figure
+from espnet_ext.report.size import Size
+from espnet_ext.report.table import Table
+
+SECONDS = (1.0, 5.0, 15.0)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A file in a runtime: `espnet`, `onnx` or `sherpa`."""
+
+    model: str
+    runtime: str
+    precision: str
+    path: Path
+    file: Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `measure` found.
+
+    Attributes:
+        subject: of what.
+        size: of the file, bytes.
+        latency: seconds for an utterance of each of `SECONDS`, a value a run.
+        peak_memory: of the process, bytes.
+    """
+
+    subject: Subject
+    size: int
+    latency: dict[float, list[float]]
+    peak_memory: int
+
+    @property
+    def rtf(self) -> list[float]:
+        """Seconds of computing for a second of audio, a value a run over all lengths."""
+        return [sum(run) / sum(self.latency) for run in zip(*self.latency.values(), strict=True)]
+
+
+def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
+    """Yields each experiment in ESPnet, and what `espnet_ext.bin.export_onnx` wrote to its folder `onnx`.
+
+    Raises:
+        UserError: no model there.
+    """
+    for exp_dir in exp_dirs:
+        _, checkpoint = find_model_files(str(exp_dir), None)
+        yield Subject(exp_dir.name, "espnet", "fp32", exp_dir, Path(checkpoint))
+        folder = exp_dir / "onnx"
+        for runtime, base in (("onnx", folder), ("sherpa", folder / SHERPA)):
+            for precision, name in FILES.items():
+                if (base / name).is_file():
+                    yield Subject(exp_dir.name, runtime, precision, base / name, base / name)
+
+
+def measure(subject: Subject, runs: int) -> Measured:
+    """Measures in a process of its own, on one thread.
+
+    Raises:
+        UserError: the model does not run.
+    """
+    command = [sys.executable, "-m", "espnet_ext.export.measure", subject.runtime, str(subject.path)]
+    command += ["--runs", str(runs), "--seconds", *map(str, SECONDS)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{subject.path} does not run in {subject.runtime}: {last}")
+    found = json.loads(result.stdout.splitlines()[-1])
+    latency = {float(seconds): values for seconds, values in found["latency_sec"].items()}
+    return Measured(subject, subject.file.stat().st_size, latency, found["peak_memory"])
+
+
+def to_rows(measured: Iterable[Measured], sizes: dict[str, Size]) -> list[dict]:
+    """Returns a row of the table for each.
+
+    Args:
+        measured: what was measured.
+        sizes: of each model.
+    """
+    rows = []
+    for one in measured:
+        size = sizes[one.subject.model]
+        row = {
+            "model": one.subject.model,
+            "runtime": one.subject.runtime,
+            "precision": one.subject.precision,
+            "params (M)": _scaled(size.parameters, 1e6),
+            "of them head (M)": _scaled(size.head_parameters, 1e6),
+            "MMACs/s": _scaled(size.macs_per_sec, 1e6),
+            "file (MB)": one.size / 1e6,
+            "RTF": statistics.mean(one.rtf),
+            "RTF sd": statistics.stdev(one.rtf) if len(one.rtf) > 1 else 0.0,
+        }
+        row |= {f"{sec:g} s (ms)": 1000 * statistics.mean(values) for sec, values in one.latency.items()}
+        rows.append(row | {"peak memory (MB)": one.peak_memory / 1e6})
+    return rows
+
+
+def write_profile(rows: list[dict], runs: int, path: Path) -> str:
+    """Writes table (`path`, Markdown), CSV and plot beside it; returns the table.
+
+    Args:
+        rows: of `to_rows`.
+        runs: how often each was measured.
+        path: the Markdown file.
+    """
+    names = 3
+    head = list(rows[0])
+    table = Table(head, [[_cell(value) for value in row.values()] for row in rows], names)
+    text = (
+        f"# Profile\n\n{layout(table)}\n\n- One thread of this CPU, {runs} runs after a warm-up; a process for each "
+        "row, its peak memory with all that it loads.\n- RTF: seconds of computing for a second of audio, over "
+        f"utterances of {', '.join(f'{sec:g}' for sec in SECONDS)} s; then the time for one of them.\n"
+        f"- ONNX and sherpa-onnx files hold the front end too.\n\n![RTF and size]({path.stem}.png)\n"
+    )
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, head, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _plot(rows, path.with_suffix(".png"))
+    for file, content in ((path.with_suffix(".csv"), buffer.getvalue()), (path, text)):
+        with atomic(file) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return layout(table)
+
+
+def _plot(rows: list[dict], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    kinds = list(dict.fromkeys((row["runtime"], row["precision"]) for row in rows))
+    for number, kind in enumerate(kinds):
+        chosen = [row for row in rows if (row["runtime"], row["precision"]) == kind]
+        axes.errorbar(
+            [row["file (MB)"] for row in chosen], [row["RTF"] for row in chosen], [row["RTF sd"] for row in chosen],
+            fmt="o", capsize=3, label=" ".join(kind), color=f"C{number}",
+        )  # fmt: skip
+        if number == 0:
+            for row in chosen:
+                axes.annotate(row["model"], (row["file (MB)"], row["RTF"]), fontsize=6, rotation=20)
+    axes.set(xscale="log", yscale="log", xlabel="file (MB)", ylabel="seconds of computing for a second of audio")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    write_figure(figure, path)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit

@@ -1,0 +1,55 @@
+"""A profile of real files in their real runtimes."""
+
+import csv
+
+import pytest
+import torch
+
+from espnet_ext.bin import profile
+from espnet_ext.decode.model import load_model
+from espnet_ext.errors import UserError
+from espnet_ext.export.ctc import ExportedCTC
+from espnet_ext.export.onnx_file import write_int8, write_onnx
+from espnet_ext.export.profile import Measured, Subject
+from espnet_ext.export.sherpa import write_sherpa
+from tests.export.test_sherpa import signal
+from tests.tiny import model_conf, save_experiment
+
+
+def test_every_runtime_is_a_row(tmp_path):
+    exp_dir = save_experiment(tmp_path / "asr_tiny", token_type="char", **model_conf(1))
+    model = load_model(exp_dir, None, "cpu")
+    folder = exp_dir / "onnx"
+    folder.mkdir()
+    example = (signal(1.5, 0.1)[None].repeat(2, 1), torch.tensor([24000, 12000]))
+    write_onnx(ExportedCTC(model.model, from_waveform=True), example, folder / "model.onnx")
+    write_int8(folder / "model.onnx", folder / "model.int8.onnx")
+    write_sherpa(model, 0.1, 640, folder / "sherpa_onnx")
+    profile.main(["--exp_dirs", str(exp_dir), "--runs", "2", "--output", str(tmp_path / "profile.md")])
+    with (tmp_path / "profile.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["runtime"], row["precision"]) for row in rows] == [
+        ("espnet", "fp32"), ("onnx", "fp32"), ("onnx", "int8"), ("sherpa", "fp32"), ("sherpa", "int8"),
+    ]  # fmt: skip
+    size, head = (sum(p.numel() for p in part.parameters()) for part in (model.model, model.model.ctc))
+    for row in rows:
+        assert float(row["params (M)"]) == size / 1e6 and float(row["of them head (M)"]) == head / 1e6
+        assert float(row["RTF"]) > 0 and float(row["15 s (ms)"]) > 0
+    assert float(rows[2]["file (MB)"]) == (folder / "model.int8.onnx").stat().st_size / 1e6
+    memory = [float(row["peak memory (MB)"]) for row in rows]
+    assert memory[1] < memory[0] / 2  # without PyTorch
+    assert (tmp_path / "profile.png").stat().st_size > 5000 and "| espnet" in (tmp_path / "profile.md").read_text()
+
+
+def test_rtf_is_of_all_lengths_together(tmp_path):
+    subject = Subject("m", "onnx", "fp32", tmp_path, tmp_path)
+    measured = Measured(subject, 1, {1.0: [0.1, 0.2], 3.0: [0.3, 0.2]}, 1)
+    assert measured.rtf == pytest.approx([0.1, 0.1])
+
+
+def test_a_file_that_does_not_run_is_named(tmp_path):
+    exp_dir = save_experiment(tmp_path / "asr_tiny", token_type="char", **model_conf(1))
+    (exp_dir / "onnx").mkdir()
+    (exp_dir / "onnx/model.onnx").write_bytes(b"no model")
+    with pytest.raises(UserError, match=r"onnx/model.onnx does not run in onnx"):
+        profile.main(["--exp_dirs", str(exp_dir), "--runs", "1", "--output", str(tmp_path / "profile.md")])
