@@ -110,7 +110,7 @@ def _cache_seconds(encrl_dir: Path) -> float | None:
 def _teacher_of(encrl_dir: Path, notes: list[str]) -> Training | None:
     """Returns the training of the teacher that the configuration of an EncRL training names, None for no teacher."""
     config = read_config(encrl_dir / "config.yaml")
-    if (start := config.get("student_init")) not in (None, "teacher"):
+    if (start := config.get("student_init")) not in (None, "teacher", "auto"):
         notes.append(f"its EncRL began with layers of {start}, whose training is in no column")
     if config.get("teacher") is None:
         return None

@@ -61,7 +61,8 @@ class EncRLTask(ASRTask):
             "--student_init",
             type=str_or_none,
             default=None,
-            help="Model whose layers students start from: 'teacher', or anything that --teacher takes. Default: random",
+            help="Model whose layers students start from: 'teacher', or anything that --teacher takes; 'auto': the "
+            "teacher, and random values for students of other dimensions. Default: random values",
         )
         group.add_argument(
             "--student_init_layers",
@@ -138,11 +139,18 @@ def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
 
 
 def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:
-    source = args.teacher if args.student_init == "teacher" else args.student_init
-    if source is None:
+    auto = args.student_init == "auto"
+    source = args.teacher if auto or args.student_init == "teacher" else args.student_init
+    if source is None and not auto:
         raise UserError("--student_init teacher: needs --teacher")
     for name, student in students.items():
-        init_from_layers(name, student, source, args.student_init_layers)
+        try:
+            if source is not None:
+                init_from_layers(name, student, source, args.student_init_layers)
+        except UserError as reason:
+            if not auto:
+                raise
+            logging.warning(f"Student {name} starts with random values: {reason}")
         if args.keep_zeros:
             logging.info(f"Student {name}: {keep_zeros(student)} weights stay zero")
 

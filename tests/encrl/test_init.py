@@ -18,7 +18,7 @@ def teacher_exp(tmp_path_factory):
 
 def build(teacher, **options):
     args = vars(EncRLTask.get_parser().parse_args([]))
-    args |= {"token_list": TOKENS, "teacher": str(teacher), "students": {"e2": model_conf(2)}, **options}
+    args |= {"token_list": TOKENS, "teacher": teacher and str(teacher), "students": {"e2": model_conf(2)}, **options}
     torch.manual_seed(1)
     return EncRLTask.build_model(Namespace(**args))
 
@@ -42,6 +42,19 @@ def test_without_it_a_student_starts_at_random(teacher_exp):
 def test_other_dimensions_are_named(teacher_exp):
     with pytest.raises(UserError, match="student e2 cannot start from layers of .*tensors differ"):
         build(teacher_exp, student_init="teacher", students={"e2": model_conf(2, output_size=16)})
+
+
+def test_auto_takes_layers_where_they_fit_and_says_where_not(teacher_exp, caplog):
+    students = {"e2": model_conf(2), "narrow": model_conf(2, output_size=16)}
+    model = build(teacher_exp, student_init="auto", students=students, criteria=[{"loss": "kld", "on": "log_probs"}])
+    _, expected = load_layers(str(teacher_exp), "even:2", ctc_only=True)
+    assert torch.equal(model.students["e2"].state_dict()["ctc.ctc_lo.weight"], expected["ctc.ctc_lo.weight"])
+    assert "narrow starts with random values" in caplog.text and "e2 starts" not in caplog.text
+
+
+def test_auto_without_a_teacher_is_random():
+    model = build(None, student_init="auto", criteria=CTC)
+    assert model.teacher is None
 
 
 CTC = [{"loss": "ctc", "on": "text"}]
