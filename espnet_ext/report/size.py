@@ -57,7 +57,7 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
         return Size(parameters, layers, None, head)
     try:
         with _quiet():
-            macs = macs_per_second(model, _sample_rate(config))
+            macs = macs_per_second(model, sample_rate(config))
     except Exception as error:
         notes.append(f"the model does not run on {SPEECH_SEC} s of silence ({type(error).__name__}: {error})")
         return Size(parameters, layers, None, head)
@@ -93,7 +93,8 @@ def macs_per_second(model: Any, sample_rate: int) -> float:
     return counter.get_total_flops() / 2 / SPEECH_SEC
 
 
-def _sample_rate(config: Mapping[str, Any]) -> int:
+def sample_rate(config: Mapping[str, Any]) -> int:
+    """Returns the sampling rate of a model's audio, Hz."""
     from humanfriendly import parse_size
 
     return parse_size(str((config.get("frontend_conf") or {}).get("fs", 16000)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet_ext.model_files import find_model_files
+from tests.zoo.hub import TOKEN, running_hub
 
 ROOT = Path(__file__).parents[2]
 SUFFIX = "raw_en_bpe30"
@@ -30,7 +30,7 @@ def recipe(tmp_path_factory) -> Path:
     return target
 
 
-def run(recipe: Path, *options: str, status: int = 0) -> str:
+def run(recipe: Path, *options: str, status: int = 0, env: dict[str, str] | None = None) -> str:
     result = subprocess.run(
         ["./run.sh", *options],
         cwd=recipe,
@@ -38,7 +38,7 @@ def run(recipe: Path, *options: str, status: int = 0) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
     )
     assert result.returncode == status, result.stdout[-5000:]
     return result.stdout
@@ -138,18 +138,31 @@ def test_existing_teacher_is_used(finished):
     assert (finished / f"exp/asr_teacher_from_exp_asr_teacher_{SUFFIX}/model.pth").exists()
 
 
-def test_packed_student_decodes_without_the_extension(finished, tmp_path):
-    run(finished, "--stage", "14", "--stop_stage", "14", "--skip_packing", "false", *MODELS)
-    archive = next((finished / f"exp/asr_e1_encrl_{SUFFIX}").glob("*.zip"))
-    config, checkpoint = find_model_files(shutil.copy(archive, tmp_path))
-    code = (
-        "import sys; sys.modules['espnet_ext'] = None\n"
-        "import soundfile; from espnet2.bin.asr_inference import Speech2Text\n"
-        "recognise = Speech2Text(sys.argv[1], sys.argv[2], ctc_weight=1.0, beam_size=1)\n"
-        "print(recognise(soundfile.read(sys.argv[3])[0])[0][0])"
-    )
-    audio = next((finished / "dump/raw/test").glob("data/**/*.flac"))
-    subprocess.run([sys.executable, "-c", code, str(config), str(checkpoint), str(audio)], check=True, cwd=tmp_path)
+def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
+    """From the packing to stock ESPnet's from_pretrained, through a hub on this machine."""
+    with running_hub() as hub:
+        env = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")}
+        output = run(
+            finished, "--stage", "14", "--stop_stage", "15", "--skip_packing", "false", "--skip_export", "false",
+            "--export_args", "--max_wer_loss 1000 --utterances 5", "--skip_upload_hf", "false", "--hf_repo",
+            "someone/an4",
+            "--hf_license", "cc-by-4.0", "--hf_args", "--create_repo true", "--students", "e1", "--student_source",
+            "encrl", env=env,
+        )  # fmt: skip
+        assert "sherpa_onnx/model.int8.onnx" in output and "uploaded: " in output
+        files = hub.repos["someone/an4_e1"]
+        card = files["README.md"].decode()
+        assert "license: cc-by-4.0" in card and "| e1 " in card and 'from_pretrained("someone/an4_e1"' in card
+        assert {"meta.yaml", "onnx/model.int8.onnx", "onnx/sherpa_onnx/tokens.txt"} <= set(files)
+        code = (
+            "import sys; sys.modules['espnet_ext'] = None\n"
+            "import soundfile; from espnet2.bin.asr_inference import Speech2Text\n"
+            "recognise = Speech2Text.from_pretrained('someone/an4_e1', ctc_weight=1.0, beam_size=1)\n"
+            "print(recognise(soundfile.read(sys.argv[1])[0])[0][0])"
+        )
+        audio = sorted((finished / "dump/raw/test").glob("data/**/*.flac"))[0]
+        command = [sys.executable, "-c", code, str(audio)]
+        subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | env)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +178,8 @@ def test_packed_student_decodes_without_the_extension(finished, tmp_path):
         (("--teacher", "no/such/teacher/here"), "no/such/teacher/here does not exist"),
         (("--finetune_config", "conf/none.yaml"), "conf/none.yaml does not exist"),
         (("--stage",), "needs a value"),
+        (("--skip_upload_hf", "false", "--hf_license", "mit"), "--hf_repo is empty"),
+        (("--skip_upload_hf", "false", "--hf_repo", "someone/an4"), "--hf_license is empty"),
     ],
 )
 def test_bad_options_stop_before_any_work(recipe, options, message):

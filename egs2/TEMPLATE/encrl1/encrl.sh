@@ -75,7 +75,12 @@ inference_args=      # Arguments for decoding, of ctc_decode or of asr_inference
 inference_tag=       # Suffix to the result dir for decoding.
 inference_asr_model=valid.cer_ctc.ave.pth # Model file that is decoded and packed.
 results=RESULTS.md   # Comparison table of the run; a CSV and the plots go beside it. Empty: none.
+skip_export=true     # Skip writing ONNX files and the sherpa-onnx folder (stage 14).
+export_args=         # Arguments for espnet_ext.bin.export_onnx, e.g. "--max_wer_loss 0.2".
+skip_upload_hf=true  # Skip uploading to the Hugging Face Hub (stage 15).
 hf_repo=             # Stage 15 uploads student NAME to <hf_repo>_NAME.
+hf_license=          # License of the uploaded models, as the hub names it, e.g. cc-by-4.0.
+hf_args=             # Arguments for espnet_ext.bin.upload, e.g. "--dry_run true" or "--create_repo true".
 
 help_message="Usage: $0 [options]
 
@@ -85,7 +90,8 @@ Stages (asr.sh's numbers):
     10     statistics, once for teacher and students
     11     training: teacher (unless --teacher names one), EncRL of all students, CTC finetuning of each
     12-13  decoding and scoring of every model; comparison table (--results)
-    14-15  packing and upload of every student (--skip_packing false, --skip_upload_hf false --hf_repo user/name)
+    14     packing (--skip_packing false) and ONNX export (--skip_export false) of every student
+    15     upload of every student with a model card (--skip_upload_hf false --hf_repo user/name --hf_license NAME)
 
 Options:
 $(sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed '$d' \
@@ -101,6 +107,8 @@ here=$(dirname "${BASH_SOURCE[0]}")
 . "${here}/encrl_train.sh"
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_decode.sh
 . "${here}/encrl_decode.sh"
+# shellcheck source=egs2/TEMPLATE/encrl1/encrl_publish.sh
+. "${here}/encrl_publish.sh"
 
 # Names of experiments, as asr.sh makes them
 clean() { sed -e 's/--/_/g' -e 's/[ |=/]//g' <<< "$1"; }
@@ -259,6 +267,8 @@ if in_range 1 11; then
     rm "${prepare_log}"
 fi
 
+check_uploads
+
 # ------------------------------------------------------------------ stages 1-9: data and tokens
 if in_range 1 9; then
     log "Stages $(max 1 "${stage}")-$(min 9 "${stop_stage}"): data, token list (output: ${logdir}/data.log)"
@@ -370,11 +380,8 @@ if in_range 14 15; then
     for model in "${models[@]:1}"; do
         read -r name source exp_dir file <<< "${model}"
         [ "${source}" = scratch ] && continue
-        step "pack_$(basename "${exp_dir}")" asr "$(max 14 "${stage}")" "$(min 15 "${stop_stage}")" --asr_exp "${exp_dir}" \
-            --inference_asr_model "${file}" ${hf_repo:+--hf_repo "${hf_repo}_${name}"}
-        for zip in "${exp_dir}"/*.zip; do
-            [ -f "${zip}" ] && log "Stage 14: ${zip}"
-        done
+        if in_range 14 14; then pack_and_export "${exp_dir}" "${file}"; fi
+        if in_range 15 15 && ! ${skip_upload_hf}; then upload_model "${name}" "${exp_dir}" "${file}"; fi
     done
 fi
 log "Finished"

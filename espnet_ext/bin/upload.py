@@ -1,0 +1,94 @@
+r"""Uploads a packed model to the Hugging Face Hub, ESPnet's model zoo, with a model card; needs no git-lfs.
+
+The repository gets what stage 14 packed, so that stock ESPnet loads it (`Speech2Text.from_pretrained`), what
+`espnet_ext.bin.export_onnx` wrote to <exp_dir>/onnx, and the card README.md: results with intervals, cost, use.
+
+Example:
+    % python3 -m espnet_ext.bin.upload --exp_dir exp/asr_e6_encrl_raw_en_bpe256 --repo user/name --license cc-by-4.0 \
+        --compare_to exp/asr_teacher_raw_en_bpe256 --inference_tag greedy_asr_model_valid.cer_ctc.ave --test_sets test \
+        --dry_run true
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espnet_ext.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from espnet_ext.report.results import Results
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Returns the parser."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flag = {"choices": ("true", "false"), "default": "false"}
+    parser.add_argument("--repo", required=True, help="user/name")
+    parser.add_argument("--exp_dir", type=Path, help="Experiment directory with the packed zip")
+    parser.add_argument("--asr_model_file", default="valid.cer_ctc.ave.pth", help="What was packed")
+    parser.add_argument(
+        "--compare_to", nargs="*", type=Path, default=[], help="Experiments that the card compares with"
+    )
+    parser.add_argument("--inference_tag", help="Directory of the decoded sets in each experiment")
+    parser.add_argument("--test_sets", help="Names of the sets, separated by spaces")
+    parser.add_argument("--license", help="Of the model, as the hub names it, e.g. cc-by-4.0; depends on the data")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--dataset", default="", help="What it was trained on, for the card")
+    parser.add_argument("--create_repo", **flag, help="Make the repository if there is none")
+    parser.add_argument("--dry_run", **flag, help="Show files and card, upload nothing, ask for no token")
+    parser.add_argument("--check_only", **flag, help="Check token and repository only")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Checks, puts the files together, uploads."""
+    args = get_parser().parse_args(cmd)
+    dry = args.dry_run == "true"
+    if not (dry or args.check_only == "true") and not args.license:
+        raise UserError("--license is missing: the card must say under which terms the model may be used")
+    from espnet_ext.zoo.repository import check_access, stage_files, upload
+
+    api = None if dry else check_access(args.repo, args.create_repo == "true")
+    if args.check_only == "true":
+        print(f"{args.repo}: may be uploaded to")
+        return
+    for option in ("exp_dir", "inference_tag", "test_sets"):
+        if not getattr(args, option):
+            raise UserError(f"--{option} is missing")
+    archive = args.exp_dir / f"{args.exp_dir.name}_{Path(args.asr_model_file).stem}.zip"
+    folder = args.exp_dir / f"hub_{args.repo.replace('/', '_')}"
+    files = stage_files(archive, args.exp_dir / "onnx", folder)
+    card = _card(args, _results(args), files)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    for name in sorted({*files, "README.md"}):
+        print(f"{(folder / name).stat().st_size / 1e6:10.3f} MB  {name}")
+    if api is None:
+        print(f"\nREADME.md:\n\n{card}\nNothing is uploaded (--dry_run true); the files are in {folder}")
+        return
+    print(f"uploaded: {upload(api, args.repo, folder)}")
+
+
+def _results(args: argparse.Namespace) -> "Results":
+    from espnet_ext.report.results import Results
+    from espnet_ext.report.system import systems_of
+
+    test_sets = args.test_sets.split()
+    systems = systems_of([args.exp_dir, *args.compare_to], args.inference_tag, test_sets)
+    return Results("Results", systems, test_sets, f"Decoded with `{args.inference_tag}`.", by_start=True)
+
+
+def _card(args: argparse.Namespace, results: "Results", files: list[str]) -> str:
+    from espnet_ext.config import read_config
+    from espnet_ext.report.size import sample_rate
+    from espnet_ext.zoo.card import describe_teacher, front_matter, make_card
+
+    student = results.systems[0]
+    teacher = student.runs[0].lineage.teacher
+    metadata = front_matter(results, student, args.language, args.license, args.dataset or args.repo.split("/")[1])
+    rate = sample_rate(read_config(args.exp_dir / "config.yaml"))
+    words = describe_teacher(teacher and teacher.exp_dir)
+    return make_card(results, student, args.repo, rate, files, words, metadata)
+
+
+if __name__ == "__main__":
+    run_main(main)

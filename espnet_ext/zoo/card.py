@@ -1,0 +1,111 @@
+"""The model card: what a model is, how good it is, what it cost, and how to use it."""
+
+from pathlib import Path
+
+from huggingface_hub import ModelCardData
+
+from espnet_ext.report.markdown import layout
+from espnet_ext.report.notes import notes
+from espnet_ext.report.results import Results
+from espnet_ext.report.system import System
+from espnet_ext.report.table import cost_table, error_table, main_table
+
+NO_LICENSE = "FILL IN"
+_ESPNET = """## Use
+
+In [ESPnet](https://github.com/espnet/espnet), nothing else is needed:
+
+```python
+import soundfile
+from espnet2.bin.asr_inference import Speech2Text
+
+recognise = Speech2Text.from_pretrained("{repo}", ctc_weight=1.0, beam_size=1)
+speech, sample_rate = soundfile.read("speech.wav")  # {sample_rate} Hz, one channel
+print(recognise(speech)[0][0])
+```
+"""
+_ONNX = """
+In [ONNX Runtime](https://onnxruntime.ai), without PyTorch; the input is the waveform, -1 to 1:
+
+```python
+import numpy as np
+import onnxruntime
+import soundfile
+from huggingface_hub import hf_hub_download
+
+session = onnxruntime.InferenceSession(hf_hub_download("{repo}", "onnx/{file}"))
+tokens = [line.split()[0] for line in open(hf_hub_download("{repo}", "onnx/tokens.txt"), encoding="utf-8")]
+speech, _ = soundfile.read("speech.wav", dtype="float32")
+log_probs, frames = session.run(None, {{"x": speech[None], "x_lengths": np.array([len(speech)])}})
+best = log_probs[0].argmax(-1)
+ids = [one for one, before in zip(best, [0, *best]) if one not in (0, before)]
+print("".join(tokens[i] for i in ids).replace("\u2581", " ").replace("<space>", " "))
+```
+"""
+_SHERPA = """
+In [sherpa-onnx](https://github.com/k2-fsa/sherpa-onnx), on phones and boards: the folder `onnx/sherpa_onnx` has the
+files, an example and a README.
+"""
+
+
+def front_matter(results: Results, student: System, language: str, license_name: str | None, dataset: str) -> str:
+    """Returns the card's metadata, between its lines of dashes."""
+    from huggingface_hub import EvalResult
+
+    scores = [
+        EvalResult("automatic-speech-recognition", dataset, f"{dataset} {name}", "wer", round(score.wer, 2), name)
+        for name in results.test_sets
+        if (score := student.runs[0].scores[name]["wer"]) is not None
+    ]
+    data = ModelCardData(
+        language=language,
+        license=license_name or NO_LICENSE,
+        library_name="espnet",
+        pipeline_tag="automatic-speech-recognition",
+        tags=["espnet", "audio", "automatic-speech-recognition", "ctc", "knowledge-distillation"],
+        model_name=student.runs[0].exp_dir.name,
+        eval_results=scores or None,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
+
+
+def make_card(
+    results: Results, student: System, repo: str, sample_rate: int, files: list[str], teacher: str, metadata: str
+) -> str:
+    """Returns README.md of the repository.
+
+    Args:
+        results: the student and what it is compared with.
+        student: the row of the model.
+        repo: `user/name`.
+        sample_rate: of its audio, Hz.
+        files: paths in the repository.
+        teacher: what the student was aligned with, in words.
+        metadata: of `front_matter`.
+    """
+    parts = [
+        metadata,
+        f"# {repo.split('/')[1]}",
+        f"A CTC speech recogniser of {student.parameters / 1e6:.2f} million parameters, made from a larger one: "
+        f"{teacher}. Trained with [ESPnet](https://github.com/espnet/espnet) and espnet_ext, after *An Effective "
+        "Training Framework for Light-Weight ASR Models* ([arXiv 2505.16991](https://arxiv.org/abs/2505.16991)).",
+        "## Results",
+        layout(main_table(results)),
+        results.decoding,
+        "\n".join(f"- {line}" for line in notes(results)),
+    ]
+    for name in results.test_sets:
+        parts += [f"### {name}: percent of words, by kind of error", layout(error_table(results, name))]
+    parts += ["## Training cost", layout(cost_table(results))]
+    use = _ESPNET.format(repo=repo, sample_rate=sample_rate)
+    onnx = next((f"model{kind}.onnx" for kind in (".int8", "") if f"onnx/model{kind}.onnx" in files), None)
+    if onnx:
+        use += _ONNX.format(repo=repo, file=onnx)
+    if any(file.startswith("onnx/sherpa_onnx/") for file in files):
+        use += _SHERPA
+    return "\n\n".join([*parts, use])
+
+
+def describe_teacher(exp_dir: Path | None) -> str:
+    """Returns the teacher in words, None for a student without one."""
+    return "no teacher" if exp_dir is None else f"the teacher was `{exp_dir.name}`"

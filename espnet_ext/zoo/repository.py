@@ -1,0 +1,107 @@
+"""Puts the files of a model together and uploads them to the Hugging Face Hub."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from espnet_ext.errors import UserError
+
+ONNX = "onnx"
+_REMEDY = (
+    "log in with `hf auth login`, or set HF_TOKEN to a token with write access (https://huggingface.co/settings/tokens)"
+)
+
+
+def check_access(repo: str, create: bool) -> HfApi:
+    """Checks name, token and repository before any work.
+
+    Args:
+        repo: `user/name`.
+        create: make the repository if there is none.
+
+    Raises:
+        UserError: a bad name, no token or a refused one, no such repository, or no connection.
+    """
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UserError(f"--repo {repo}: {error}") from error
+    if repo.count("/") != 1:
+        raise UserError(f"--repo {repo}: give user/name")
+    api = HfApi()
+    try:
+        api.whoami()
+    except LocalTokenNotFoundError as error:
+        raise UserError(f"there is no Hugging Face token; {_REMEDY}") from error
+    except HfHubHTTPError as error:
+        raise UserError(f"the hub refuses the Hugging Face token ({error}); {_REMEDY}") from error
+    except Exception as error:  # of whichever HTTP library this huggingface_hub uses
+        raise UserError(f"{api.endpoint} cannot be reached: {error}") from error
+    try:
+        api.repo_info(repo)
+    except RepositoryNotFoundError as error:
+        if not create:
+            raise UserError(
+                f"--repo {repo}: there is no such repository, or the token may not see it; make it on "
+                f"{api.endpoint}/new, or give --create_repo true"
+            ) from error
+        try:
+            api.create_repo(repo)
+        except HfHubHTTPError as failed:
+            raise UserError(f"--repo {repo}: the hub does not make it: {failed}") from failed
+    return api
+
+
+def stage_files(archive: Path, onnx_dir: Path, folder: Path) -> list[str]:
+    """Fills a folder with what the repository will hold, but the card.
+
+    Args:
+        archive: zip of ESPnet's stage 14; unpacked, as ESPnet's own upload does.
+        onnx_dir: of `espnet_ext.bin.export_onnx`; left out where there is none.
+        folder: made anew.
+
+    Returns:
+        The paths in the repository, sorted.
+
+    Raises:
+        UserError: no archive, or a broken one.
+    """
+    if not archive.is_file():
+        raise UserError(f"{archive} does not exist; pack the model first (stage 14, --skip_packing false)")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        with zipfile.ZipFile(archive) as file:
+            if (broken := file.testzip()) is not None:
+                raise UserError(f"{archive}: {broken} in it is damaged; remove it and pack again (stage 14)")
+            file.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{archive} is damaged ({error}); remove it and pack again (stage 14)") from error
+    if onnx_dir.is_dir():
+        shutil.copytree(onnx_dir, folder / ONNX, ignore=shutil.ignore_patterns(".*", "*.partial"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def upload(api: HfApi, repo: str, folder: Path) -> str:
+    """Uploads a folder as one commit; files that the hub has already are not sent again, so a second call continues.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        UserError: the hub refuses, or the connection breaks.
+    """
+    try:
+        commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload model")
+    except Exception as error:  # as above, or RuntimeError around it
+        raise UserError(f"the upload to {repo} stopped: {error}; run again: what has arrived is kept") from error
+    return str(commit.commit_url)
