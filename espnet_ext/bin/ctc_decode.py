@@ -1,4 +1,8 @@
-r"""Decodes data sets with a CTC model: greedy search in batches, one loading of the model for all sets.
+r"""Decodes data sets with a CTC model in batches, one loading of the model for all sets.
+
+Search is greedy (the best token of each frame), or by torchaudio's beam search: over any tokens (`beam`), or over the
+words of a text (`lexicon`), both with an n-gram if one is given. Tune their scores on a development set:
+`espnet_ext.bin.tune_decoding`.
 
 Writes what stage 12 of asr.sh writes, so that its stage 13 scores it: `text`, `token`, `token_int` and `score` in
 `<output_dir>/<set>`, and `logdir/asr_inference.1.log` for ESPnet's calculate_rtf.py.
@@ -6,17 +10,28 @@ Writes what stage 12 of asr.sh writes, so that its stage 13 scores it: `text`, `
 Example:
     % python3 -m espnet_ext.bin.ctc_decode --exp_dir exp/asr_e4_encrl_raw_en_bpe200 --data_dir dump/raw \
         --test_sets "dev test" --output_dir exp/asr_e4_encrl_raw_en_bpe200/greedy
+    % python3 -m espnet_ext.bin.ctc_decode --config conf/decode_lexicon.yaml --lexicon_text dump/raw/train/text ...
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from espnet_ext.errors import run_main
+from espnet2.utils import config_argparse
+from espnet2.utils.types import str2bool
+
+from espnet_ext.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from espnet_ext.decode.greedy import Search
+    from espnet_ext.decode.model import CTCModel
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Returns the parser."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = config_argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--exp_dir", type=Path, required=True, help="Experiment directory, with config.yaml")
     parser.add_argument("--asr_model_file", help="File in --exp_dir (default: the best average that is there)")
     parser.add_argument("--data_dir", type=Path, required=True, help="Directory of the sets, e.g. dump/raw")
@@ -30,7 +45,42 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max_padding", type=float, default=0.05, help="Most padding in a batch, as a share of its longest utterance"
     )
+    add_search_options(parser)
     return parser
+
+
+def add_search_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of beam search; their defaults are those of `BeamOptions`."""
+    group = parser.add_argument_group("Beam search")
+    group.add_argument("--search", choices=("greedy", "beam", "lexicon"), default="greedy")
+    group.add_argument(
+        "--lexicon_text", type=Path, help="Kaldi text file of the words that may be said, of the training set"
+    )
+    group.add_argument("--beam_size", type=int, default=50, help="Hypotheses kept after each frame")
+    group.add_argument("--beam_threshold", type=float, default=50.0, help="How far behind the best a hypothesis may be")
+    group.add_argument("--emission_scale", type=float, default=1.0, help="Factor of the log-probabilities")
+    group.add_argument("--word_score", type=float, default=0.0, help="Added for every word of the lexicon")
+    group.add_argument("--lm", type=Path, help="n-gram (ARPA or KenLM): of words with a lexicon, of tokens without")
+    group.add_argument("--lm_weight", type=float, default=1.0)
+    group.add_argument("--log_add", type=str2bool, default=True, help="Sum alignments instead of taking the best")
+
+
+def make_search(args: argparse.Namespace, model: "CTCModel") -> "Search":
+    """Returns what the options ask for.
+
+    Raises:
+        UserError: options that do not belong together.
+    """
+    from espnet_ext.decode.greedy import best_paths
+
+    if (args.search == "lexicon") != (args.lexicon_text is not None):
+        raise UserError("--search lexicon and --lexicon_text belong together: the lexicon is the words of that text")
+    if args.search == "greedy":
+        return best_paths
+    from espnet_ext.decode.beam import BeamOptions, BeamSearch, read_words
+
+    options = BeamOptions(**{field: getattr(args, field) for field in BeamOptions.__dataclass_fields__})
+    return BeamSearch(model, read_words(args.lexicon_text) if args.lexicon_text else None, options)
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -41,8 +91,9 @@ def main(cmd: list[str] | None = None) -> None:
 
     sets = [DecodingSet.open(args.data_dir / name, args.audio_format) for name in args.test_sets.split()]
     model = load_model(args.exp_dir, args.asr_model_file, "cuda" if args.ngpu else "cpu")
+    search = make_search(args, model)
     for name, data in zip(args.test_sets.split(), sets, strict=True):
-        timing = decode_set(model, data, args.output_dir / name, args.batch_sec, args.max_padding)
+        timing = decode_set(model, data, args.output_dir / name, args.batch_sec, args.max_padding, search)
         print(f"{name}: {timing}", flush=True)
 
 

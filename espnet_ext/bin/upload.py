@@ -82,7 +82,7 @@ def _card(args: argparse.Namespace, results: "Results", files: list[str]) -> str
     from espnet_ext.report.size import sample_rate
     from espnet_ext.zoo.card import describe_teacher, front_matter, make_card
 
-    student = results.systems[0]
+    student = next(system for system in results.systems if system.runs[0].exp_dir == args.exp_dir)
     teacher = student.runs[0].lineage.teacher
     metadata = front_matter(results, student, args.language, args.license, args.dataset or args.repo.split("/")[1])
     rate = sample_rate(read_config(args.exp_dir / "config.yaml"))

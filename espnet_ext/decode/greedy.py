@@ -1,5 +1,6 @@
 """Greedy (best-path) CTC decoding of many utterances at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,13 +37,17 @@ def best_paths(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
     return [Hypothesis(row[keep].tolist(), total) for row, keep, total in zip(ids, kept, totals, strict=True)]
 
 
+Search = Callable[[Tensor, Tensor], list[Hypothesis]]
+
+
 @torch.inference_mode()
-def decode_batch(model: ESPnetASRModel, speech: list[Tensor]) -> list[Hypothesis]:
+def decode_batch(model: ESPnetASRModel, speech: list[Tensor], search: Search = best_paths) -> list[Hypothesis]:
     """Decodes some utterances, best of similar lengths.
 
     Args:
         model: A model with a CTC output, in `eval` mode.
         speech: 1-D audio signals at the model's sampling rate, on any device.
+        search: Finds hypotheses, as `best_paths` does.
 
     Returns:
         One hypothesis an utterance, empty for one that is too short for the encoder's subsampling.
@@ -59,7 +64,7 @@ def decode_batch(model: ESPnetASRModel, speech: list[Tensor]) -> list[Hypothesis
         return empty
     if isinstance(encoded, tuple):  # with intermediate CTC, the layers' outputs come along
         encoded = encoded[0]
-    return best_paths(model.ctc.log_softmax(encoded), encoded_lengths)
+    return search(model.ctc.log_softmax(encoded), encoded_lengths)
 
 
 def make_batches(lengths: dict[str, int], max_samples: int, max_padding: float) -> list[list[str]]:

@@ -10,7 +10,7 @@ from espnet2.fileio.read_text import read_2columns_text
 from espnet2.train.dataset import ESPnetDataset
 from tqdm import tqdm
 
-from espnet_ext.decode.greedy import Hypothesis, decode_batch, make_batches
+from espnet_ext.decode.greedy import Hypothesis, Search, best_paths, decode_batch, make_batches
 from espnet_ext.decode.model import CTCModel
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
@@ -78,7 +78,14 @@ class Timing:
         )
 
 
-def decode_set(model: CTCModel, data: DecodingSet, output_dir: Path, batch_sec: float, max_padding: float) -> Timing:
+def decode_set(
+    model: CTCModel,
+    data: DecodingSet,
+    output_dir: Path,
+    batch_sec: float,
+    max_padding: float,
+    search: Search = best_paths,
+) -> Timing:
     """Decodes a set and writes `text`, `token`, `token_int`, `score` and the log for calculate_rtf.py.
 
     Every utterance of the set is in each file, in the order of `LC_ALL=C sort`, also one without any token.
@@ -92,7 +99,7 @@ def decode_set(model: CTCModel, data: DecodingSet, output_dir: Path, batch_sec: 
         for batch in batches:
             start, clock = time.perf_counter(), datetime.now()
             speech = [data.read(name).to(device, non_blocking=True) for name in batch]
-            found = decode_batch(model.model, speech)
+            found = decode_batch(model.model, speech, search)
             hypotheses.update(zip(batch, found, strict=True))
             log += _log_lines(batch, [len(signal) for signal in speech], clock, time.perf_counter() - start)
             bar.update(len(batch))

@@ -152,7 +152,13 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
         assert "sherpa_onnx/model.int8.onnx" in output and "uploaded: " in output
         files = hub.repos["someone/an4_e1"]
         card = files["README.md"].decode()
-        assert "license: cc-by-4.0" in card and "| e1 " in card and 'from_pretrained("someone/an4_e1"' in card
+        assert "0.05 million parameters, made from a larger one: the teacher was `asr_teacher" in card
+        assert (
+            "| scratch " in card
+            and "license: cc-by-4.0" in card
+            and "| e1 " in card
+            and 'from_pretrained("someone/an4_e1"' in card
+        )
         assert {"meta.yaml", "onnx/model.int8.onnx", "onnx/sherpa_onnx/tokens.txt"} <= set(files)
         code = (
             "import sys; sys.modules['espnet_ext'] = None\n"

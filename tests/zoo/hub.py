@@ -46,9 +46,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer({"type": "user", "name": "someone", "auth": {"accessToken": {"role": "write"}}})
         elif path.startswith("/api/models/"):
             repo = "/".join(path.split("/")[3:5])
-            if repo in self.server.repos:
-                siblings = [{"rfilename": name} for name in self.server.repos[repo]]
-                self._answer({"id": repo, "modelId": repo, "sha": "0" * 40, "siblings": siblings, "private": False,
+            files = self.server.repos.get(repo)
+            if files is not None and "/tree/" in path:
+                self._answer([{"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+                              for name, data in files.items()])  # fmt: skip
+            elif files is not None:
+                siblings = [{"rfilename": name} for name in files]
+                self._answer({"id": repo, "modelId": repo, "sha": "1" * 40, "siblings": siblings, "private": False,
                               "tags": [], "downloads": 0, "likes": 0})  # fmt: skip
             else:
                 self._answer({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
@@ -115,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    def _answer(self, value: dict, status: int = 200, headers: dict | None = None):
+    def _answer(self, value: dict | list, status: int = 200, headers: dict | None = None):
         self._send(json.dumps(value).encode(), status, headers)
 
     def _send(self, data: bytes, status: int = 200, headers: dict | None = None):

@@ -69,8 +69,8 @@ cleaner=none         # Text cleaner.
 g2p=none             # g2p method.
 
 # Decoding, packing and upload
-decoder=greedy       # Decoder: greedy (best CTC path, batched) or espnet (asr_inference with --inference_config).
-inference_config=    # Config of --decoder espnet (default: <conf_dir>/decode.yaml).
+decoder=greedy       # Decoder: greedy (best CTC path), beam, lexicon (beam over the training set's words) or espnet.
+inference_config=    # Config of --decoder beam, lexicon (of ctc_decode) or espnet (default: <conf_dir>/decode.yaml).
 inference_args=      # Arguments for decoding, of ctc_decode or of asr_inference.
 inference_tag=       # Suffix to the result dir for decoding.
 inference_asr_model=valid.cer_ctc.ave.pth # Model file that is decoded and packed.
@@ -169,7 +169,7 @@ student_exp() { # student, source
 }
 if [ -z "${inference_tag}" ]; then
     inference_tag=${decoder}
-    [ "${decoder}" = greedy ] || inference_tag=$(basename "${inference_config}" .yaml)
+    [ -z "${inference_config}" ] || inference_tag=$(basename "${inference_config}" .yaml)
     inference_tag+="$(clean "${inference_args}")_asr_model_${inference_asr_model%.*}"
 fi
 if [ "${token_type}" = bpe ]; then
@@ -210,7 +210,7 @@ asr() { # stage, stop stage, options...
         --feats_type "${feats_type}" --feats_normalize "${feats_normalize}" --audio_format "${audio_format}" \
         --fs "${fs}" --speed_perturb_factors "${speed_perturb_factors}" --nlsyms_txt "${nlsyms_txt}" \
         --cleaner "${cleaner}" --g2p "${g2p}" --asr_stats_dir "${stats_dir}" \
-        --inference_config "${inference_config}" --inference_args "${inference_args}" \
+        --inference_config "${inference_config:-${conf_dir}/decode.yaml}" --inference_args "${inference_args}" \
         --inference_tag "${inference_tag}" "$@"
 }
 in_range() { [ "${stage}" -le "$2" ] && [ "${stop_stage}" -ge "$1" ]; } # does the run touch stages $1..$2?
@@ -356,8 +356,8 @@ if in_range 12 13; then
         log "Stages $(max 12 "${stage}")-$(min 13 "${stop_stage}"): ${name} ${source}: decoding and scoring"
         if [ "${stage}" -le "${last}" ]; then
             first=$(max 12 "${stage}")
-            if [ "${decoder}" = greedy ] && [ "${first}" -eq 12 ]; then
-                step "decode_$(basename "${exp_dir}")" decode_greedily "${exp_dir}" "${file}"
+            if [ "${decoder}" != espnet ] && [ "${first}" -eq 12 ]; then
+                step "decode_$(basename "${exp_dir}")" decode_ctc "${exp_dir}" "${file}"
                 first=13
             fi
             [ "${first}" -gt "${last}" ] || step "score_$(basename "${exp_dir}")" asr "${first}" "${last}" \

@@ -13,14 +13,16 @@ scored() { # experiment, model file: are all sets scored with the present model?
         [ "${score}/result.txt" -nt "$2" ] || [ "${score}/result_jiwer.json" -nt "$2" ] || return 1
     done
 }
-decode_greedily() { # experiment, model file; asr.sh's stage 12 for all sets in one job
-    local cmd=${decode_cmd} dir="$1/${inference_tag}" gpus=0 set data
+decode_ctc() { # experiment, model file; asr.sh's stage 12 for all sets in one job
+    local cmd=${decode_cmd} dir="$1/${inference_tag}" gpus=0 set data search=(--search "${decoder}")
+    [ -z "${inference_config}" ] || search+=(--config "${inference_config}")
+    [ "${decoder}" != lexicon ] || search+=(--lexicon_text "${dumpdir}/${feats_type}/${train_set}${sp}/text")
     ${gpu_inference} && cmd=${cuda_cmd} gpus=1
     # shellcheck disable=SC2086
     OMP_NUM_THREADS=$(min "${inference_nj}" "$(env -u OMP_NUM_THREADS nproc)") \
         ${cmd} --gpu "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
         --asr_model_file "$2" --data_dir "${dumpdir}/${feats_type}" --test_sets "$(decoded_sets | paste -sd' ')" \
-        --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" ${inference_args}
+        --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" "${search[@]}" ${inference_args}
     for set in $(decoded_sets); do
         data="${dir}/${set}/logdir"
         ${python} pyscripts/utils/calculate_rtf.py --log-dir "${data}" --log-name asr_inference \

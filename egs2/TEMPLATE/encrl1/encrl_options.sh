@@ -49,12 +49,14 @@ done
 for source in ${student_source}; do
     [[ " encrl scratch teacher " == *" ${source} "* ]] || die "--student_source: '${source}' is not encrl, scratch or teacher"
 done
-[[ " greedy espnet " == *" ${decoder} "* ]] || die "--decoder: '${decoder}' is not greedy or espnet"
-[ "${decoder}" = espnet ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder espnet"
+[[ " greedy beam lexicon espnet " == *" ${decoder} "* ]] \
+    || die "--decoder: '${decoder}' is not greedy, beam, lexicon or espnet"
+[ "${decoder}" != greedy ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder beam, lexicon or espnet"
 for name in finetune teacher_cache list_models gpu_inference verbose; do
     [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
 done
 [ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"
 : "${teacher_config:=${conf_dir}/teacher.yaml}" "${encrl_config:=${conf_dir}/encrl.yaml}"
 : "${finetune_config:=${conf_dir}/finetune.yaml}" "${scratch_config:=${conf_dir}/scratch.yaml}"
-: "${inference_config:=${conf_dir}/decode.yaml}" "${inference_nj:=${nj}}"
+: "${inference_nj:=${nj}}"
+[ "${decoder}" != espnet ] || : "${inference_config:=${conf_dir}/decode.yaml}"

@@ -27,9 +27,12 @@ pack_and_export() { # experiment, model file
         --output_dir "$1/onnx" ${export_args}
 }
 upload_model() { # name, experiment, model file
+    local scratch
+    scratch=$(student_exp "$1" scratch)
     log "Stage 15: $1 to ${hf_repo}_$1"
+    [ -d "${scratch}/${inference_tag}" ] || scratch=
     # shellcheck disable=SC2086
-    ${python} -m espnet_ext.bin.upload --exp_dir "$2" --asr_model_file "$3" --compare_to "${teacher_exp}" \
+    ${python} -m espnet_ext.bin.upload --exp_dir "$2" --asr_model_file "$3" --compare_to "${teacher_exp}" ${scratch} \
         --inference_tag "${inference_tag}" --test_sets "${test_sets}" --repo "${hf_repo}_$1" --language "${lang}" \
         --dataset "$(basename "$(dirname "${PWD}")")" ${hf_license:+--license "${hf_license}"} ${hf_args}
 }
