@@ -26,8 +26,8 @@ from espnet_ext.decode.greedy import best_paths, decode_batch, make_batches
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import UserError, run_main
-from espnet_ext.export.parity import OnnxCTC
 from espnet_ext.export.run import FILES, SHERPA
+from espnet_ext.export.runtime import OnnxCTC
 from espnet_ext.export.sherpa import transcribe
 from espnet_ext.files import atomic
 from espnet_ext.model_files import find_model_files

@@ -1,4 +1,4 @@
-r"""Transcribes one hour of audio in windows: memory, speed, and what the windows cost against utterance by utterance.
+r"""Transcribes an hour (--hours) of audio in windows: memory, speed, and the cost against utterance by utterance.
 
 The hour is utterances of a set one after another, so its transcript is known.
 
@@ -77,7 +77,7 @@ def main() -> None:
                          f"{seconds / minutes / 60:.5f}"])  # fmt: skip
     table = Table(["audio", "peak memory (MB)", "WER (%)", "seconds, loading included", "RTF"], rows, 1)
     text = (
-        f"# One hour of audio in windows (`{Path(args.model).name}`, {args.data_dir.name})\n\n{layout(table)}\n\n"
+        f"# Long audio in windows (`{Path(args.model).name}`, {args.data_dir.name})\n\n{layout(table)}\n\n"
         "- `espnet_ext.bin.transcribe` with its default windows (30 s, of them 3 s of context on each side).\n"
         "- The memory is that of the whole process, with PyTorch.\n"
     )

@@ -9,6 +9,7 @@ Commands that do not import the module pay for nothing but this file, so it impo
 import sys
 
 TASK = "espnet2.tasks.asr"
+ENCODERS = ("torchaudio_conformer", "frozen_whisper")
 
 
 def register(task) -> None:
@@ -22,7 +23,7 @@ def register(task) -> None:
         warnings.warn(f"the encoders of espnet_ext are not available: {error}", stacklevel=2)
         return
     choices = task.encoder_choices.classes
-    choices |= {"torchaudio_conformer": TorchaudioConformerEncoder, "frozen_whisper": FrozenWhisperEncoder}
+    choices |= dict(zip(ENCODERS, (TorchaudioConformerEncoder, FrozenWhisperEncoder), strict=True))
 
 
 class TaskFinder:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 
 class UserError(ValueError):
@@ -14,6 +15,17 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     valid = sorted(valid)
     near = get_close_matches(name, valid, n=1)
     return f"did you mean '{near[0]}'?" if near else f"valid names: {', '.join(valid)}"
+
+
+def require(*modules: str, extra: str) -> None:
+    """Checks that optional packages are there.
+
+    Raises:
+        UserError: names one that is not, and the extra of pyproject.toml that brings it.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise UserError(f"{module} is not installed; get it with: pip install 'espnet-encrl[{extra}]'")
 
 
 def run_main(main: Callable[[], None]) -> None:

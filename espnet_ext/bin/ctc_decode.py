@@ -49,8 +49,13 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_search_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of beam search; their defaults are those of `BeamOptions`."""
+def add_search_options(parser: argparse.ArgumentParser, tuned: bool = False) -> None:
+    """Adds the options of beam search; their defaults are those of `BeamOptions`.
+
+    Args:
+        parser: gets them.
+        tuned: leave out emission scale and word score.
+    """
     group = parser.add_argument_group("Beam search")
     group.add_argument("--search", choices=("greedy", "beam", "lexicon"), default="greedy")
     group.add_argument(
@@ -58,8 +63,9 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--beam_size", type=int, default=50, help="Hypotheses kept after each frame")
     group.add_argument("--beam_threshold", type=float, default=50.0, help="How far behind the best a hypothesis may be")
-    group.add_argument("--emission_scale", type=float, default=1.0, help="Factor of the log-probabilities")
-    group.add_argument("--word_score", type=float, default=0.0, help="Added for every word of the lexicon")
+    if not tuned:
+        group.add_argument("--emission_scale", type=float, default=1.0, help="Factor of the log-probabilities")
+        group.add_argument("--word_score", type=float, default=0.0, help="Added for every word of the lexicon")
     group.add_argument("--lm", type=Path, help="n-gram (ARPA or KenLM): of words with a lexicon, of tokens without")
     group.add_argument("--lm_weight", type=float, default=1.0)
     group.add_argument("--log_add", type=str2bool, default=True, help="Sum alignments instead of taking the best")
@@ -75,11 +81,15 @@ def make_search(args: argparse.Namespace, model: "CTCModel") -> "Search":
 
     if (args.search == "lexicon") != (args.lexicon_text is not None):
         raise UserError("--search lexicon and --lexicon_text belong together: the lexicon is the words of that text")
-    if args.search == "greedy":
-        return best_paths
     from espnet_ext.decode.beam import BeamOptions, BeamSearch, read_words
 
     options = BeamOptions(**{field: getattr(args, field) for field in BeamOptions.__dataclass_fields__})
+    if args.search == "greedy":
+        if options != BeamOptions():
+            raise UserError("--search greedy knows no beam, n-gram or scores; give --search beam or lexicon with them")
+        return best_paths
+    if args.search == "beam" and options.word_score:
+        raise UserError("--word_score belongs to --search lexicon: without a lexicon there are no words")
     return BeamSearch(model, read_words(args.lexicon_text) if args.lexicon_text else None, options)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from espnet2.utils.types import str2bool
 
-from espnet_ext.errors import run_main
+from espnet_ext.errors import require, run_main
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -44,6 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Exports and compares."""
     args = get_parser().parse_args(cmd)
+    require("onnx", "onnxruntime", *(["sherpa_onnx"] if args.sherpa else []), extra="export")
     from espnet_ext.export.run import export
 
     for line in export(args):

@@ -23,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", choices=("txt", "json", "srt"), default="txt")
     parser.add_argument(
-        "--output_dir", type=Path, help="A file for each audio file goes there (default: beside no file, to the screen)"
+        "--output_dir", type=Path, help="A file for each audio file goes there (default: to the screen)"
     )
     parser.add_argument("--window_sec", type=float, default=30.0, help="Audio that the model hears at once")
     parser.add_argument("--context_sec", type=float, default=3.0, help="Of it, on each side, only heard as context")
@@ -46,13 +46,14 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_ext.files import atomic
 
     files = find_audio(args.audio)
+    targets = _targets(files, args)
     recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
     window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
     failed = 0
     for file in tqdm(files, unit="file", disable=len(files) == 1):
         try:
             words = transcribe(recognizer, read_blocks(file, recognizer.sample_rate, window, overlap), overlap)
-        except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+        except (OSError, RuntimeError, TypeError) as error:  # soundfile's errors are of all three kinds
             failed += 1
             print(f"error: {file} is left out: {error}", file=sys.stderr)
             continue
@@ -60,11 +61,30 @@ def main(cmd: list[str] | None = None) -> None:
         if args.output_dir is None:
             print(f"{file}\t{text}" if args.format == "txt" else text, end="", flush=True)
             continue
-        with atomic(args.output_dir / f"{file.stem}.{args.format}") as temporary:
+        with atomic(targets[file]) as temporary:
             temporary.write_text(text, encoding="utf-8")
     if failed:
         print(f"error: {failed} of {len(files)} files could not be read", file=sys.stderr)
         sys.exit(1)
+
+
+def _targets(files: dict[Path, Path], args: argparse.Namespace) -> dict[Path, Path]:
+    """Returns where each file's transcript goes.
+
+    Raises:
+        UserError: two transcripts would be one file, or would run into one another on the screen.
+    """
+    if args.output_dir is None:
+        if len(files) > 1 and args.format != "txt":
+            raise UserError(f"--format {args.format} of {len(files)} files needs --output_dir")
+        return {}
+    targets: dict[Path, Path] = {}
+    taken: dict[Path, Path] = {}
+    for file, below in files.items():
+        target = targets[file] = args.output_dir / below.with_suffix(f".{args.format}")
+        if (other := taken.setdefault(target, file)) is not file:
+            raise UserError(f"{other} and {file} would both be written to {target}; transcribe them one after another")
+    return targets
 
 
 if __name__ == "__main__":

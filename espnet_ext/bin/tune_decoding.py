@@ -26,9 +26,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--audio_format", default="flac", help="Of a set without a file audio_format, as in asr.sh")
     parser.add_argument("--utterances", type=int, default=300, help="The first of the set")
     parser.add_argument("--emission_scales", nargs="+", type=float, default=[0.5, 1.0, 1.67, 3.0, 6.0])
-    parser.add_argument("--word_scores", nargs="+", type=float, default=[-6.0, -3.0, 0.0, 3.0])
+    parser.add_argument("--word_scores", nargs="+", type=float, default=[-6.0, -3.0, 0.0, 3.0], help="Of a lexicon")
     parser.add_argument("--output", type=Path, required=True, help="YAML file for ctc_decode --config")
-    add_search_options(parser)
+    add_search_options(parser, tuned=True)
     return parser
 
 

@@ -57,8 +57,12 @@ def main(cmd: list[str] | None = None) -> None:
             raise UserError(f"--{option} is missing")
     archive = args.exp_dir / f"{args.exp_dir.name}_{Path(args.asr_model_file).stem}.zip"
     folder = args.exp_dir / f"hub_{args.repo.replace('/', '_')}"
-    files = stage_files(archive, args.exp_dir / "onnx", folder)
-    card = _card(args, _results(args), files)
+    checkpoint = args.exp_dir / args.asr_model_file
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint} does not exist; train the model first (stage 11)")
+    results = _results(args)
+    files = stage_files(checkpoint, archive, args.exp_dir / "onnx", folder)
+    card = _card(args, results, files)
     (folder / "README.md").write_text(card, encoding="utf-8")
     for name in sorted({*files, "README.md"}):
         print(f"{(folder / name).stat().st_size / 1e6:10.3f} MB  {name}")
@@ -79,15 +83,18 @@ def _results(args: argparse.Namespace) -> "Results":
 
 def _card(args: argparse.Namespace, results: "Results", files: list[str]) -> str:
     from espnet_ext.config import read_config
-    from espnet_ext.report.size import sample_rate
     from espnet_ext.zoo.card import describe_teacher, front_matter, make_card
 
     student = next(system for system in results.systems if system.runs[0].exp_dir == args.exp_dir)
+    for name in results.test_sets:
+        if student.rate(name, "wer") is None:
+            where = args.exp_dir / args.inference_tag / name
+            raise UserError(f"{where} has no score for the card; run stages 12-13 with the same options of decoding")
     teacher = student.runs[0].lineage.teacher
     metadata = front_matter(results, student, args.language, args.license, args.dataset or args.repo.split("/")[1])
-    rate = sample_rate(read_config(args.exp_dir / "config.yaml"))
+    config = read_config(args.exp_dir / "config.yaml")
     words = describe_teacher(teacher and teacher.exp_dir)
-    return make_card(results, student, args.repo, rate, files, words, metadata)
+    return make_card(results, student, args.repo, config, files, words, metadata)
 
 
 if __name__ == "__main__":

@@ -11,30 +11,34 @@ from torch import Tensor
 
 from espnet_ext.errors import UserError
 
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".oga", ".sph"}
+# Not raw samples, which do not say their rate.
+SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"} | {".opus", ".oga", ".sph"}
 
 # Read at once, so that a long file is never in memory as a whole.
 _READ_SAMPLES = 1 << 20
 
 
-def find_audio(paths: list[Path]) -> list[Path]:
-    """Returns the audio files among files and folders, the latter searched to the bottom.
+def find_audio(paths: list[Path]) -> dict[Path, Path]:
+    """Finds the audio files among files and folders, the latter searched to the bottom.
+
+    Returns:
+        The path below the folder that was given, by file; of a file that was given its name.
 
     Raises:
         UserError: a path does not exist, or a folder holds no audio.
     """
-    found: list[Path] = []
+    found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
             raise UserError(f"{path} does not exist")
         if path.is_file():
-            found.append(path)
+            found[path] = Path(path.name)
             continue
         inside = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
         if not inside:
             raise UserError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES)[:6])} ...)")
-        found += inside
-    return list(dict.fromkeys(found))
+        found |= {file: file.relative_to(path) for file in inside}
+    return found
 
 
 def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, Tensor]]:

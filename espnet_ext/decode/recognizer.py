@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from torch import Tensor
 
 from espnet_ext.decode.greedy import MIN_SAMPLES
 from espnet_ext.decode.model import load_model
-from espnet_ext.errors import UserError
+from espnet_ext.errors import UserError, require
 
 
 class Recognizer(Protocol):
@@ -40,7 +41,7 @@ class EspnetRecognizer:
     def __init__(self, source: str, device: str):
         self._model, self._device = load_model(source, None, device), device
         self.sample_rate, self.tokens = self._model.sample_rate, list(self._model.model.token_list)
-        self.frame_samples = _frame_samples(self)
+        self.frame_samples = _frame_samples(self, getattr(self._model.model.frontend, "hop_length", 1))
 
     @torch.inference_mode()
     def __call__(self, speech: Tensor) -> Tensor:
@@ -48,7 +49,11 @@ class EspnetRecognizer:
         model = self._model.model
         if len(speech) < MIN_SAMPLES:
             return torch.zeros(0, len(self.tokens))
-        encoded, frames = model.encode(speech[None].to(self._device), torch.tensor([len(speech)], device=self._device))
+        batch = speech[None].to(self._device), torch.tensor([len(speech)], device=self._device)
+        try:
+            encoded, frames = model.encode(*batch)
+        except TooShortUttError:
+            return torch.zeros(0, len(self.tokens))
         encoded = encoded[0] if isinstance(encoded, tuple) else encoded
         return model.ctc.log_softmax(encoded)[0, : int(frames)].cpu()
 
@@ -60,18 +65,19 @@ class OnnxRecognizer:
         path: `model.onnx`, `model.fp16.onnx` or `model.int8.onnx`.
 
     Raises:
-        UserError: it lacks what such files say of themselves, or takes features.
+        UserError: no such file, it lacks what such files say of themselves, or takes features.
     """
 
     def __init__(self, path: Path):
-        from espnet_ext.export.parity import OnnxCTC
+        require("onnxruntime", extra="export")
+        from espnet_ext.export.runtime import OnnxCTC
 
         self._runtime = OnnxCTC(path)
         metadata = self._runtime.session.get_modelmeta().custom_metadata_map
         if metadata.get("model_type") != "espnet_ctc" or metadata.get("input") != "waveform":
             raise UserError(f"{path} is no waveform model of espnet_ext.bin.export_onnx; give its model.onnx")
         self.sample_rate, self.tokens = int(metadata["sample_rate"]), json.loads(metadata["tokens"])
-        self.frame_samples = _frame_samples(self)
+        self.frame_samples = _frame_samples(self, int(metadata["hop_length"]))
 
     def __call__(self, speech: Tensor) -> Tensor:
         """See `Recognizer`."""
@@ -82,12 +88,19 @@ class OnnxRecognizer:
 
 
 def open_recognizer(source: str, device: str = "cpu") -> Recognizer:
-    """Opens an ONNX file by its suffix, anything else through ESPnet."""
+    """Opens an ONNX file by its suffix, anything else through ESPnet.
+
+    Raises:
+        UserError: nothing usable there, or an ONNX file for a GPU.
+    """
+    if source.endswith(".onnx") and device != "cpu":
+        raise UserError(f"{source} runs on the CPU; leave out --ngpu, or give the experiment directory")
     return OnnxRecognizer(Path(source)) if source.endswith(".onnx") else EspnetRecognizer(source, device)
 
 
-def _frame_samples(recognizer: Recognizer) -> int:
-    """Measures how many samples an output frame moves on, from audio of two lengths."""
+def _frame_samples(recognizer: Recognizer, hop_length: int) -> int:
+    """Measures how many samples an output frame moves on, a multiple of the hop, from audio of two lengths."""
     seconds = (1, 5)
     frames = [len(recognizer(torch.zeros(second * recognizer.sample_rate))) for second in seconds]
-    return round((seconds[1] - seconds[0]) * recognizer.sample_rate / (frames[1] - frames[0]))
+    hops = (seconds[1] - seconds[0]) * recognizer.sample_rate / hop_length / (frames[1] - frames[0])
+    return round(hops) * hop_length

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.layers.global_mvn import GlobalMVN
 from espnet2.layers.utterance_mvn import UtteranceMVN
@@ -35,7 +34,7 @@ class LogMel(nn.Module):
         ):
             raise UserError(
                 f"front end {type(frontend).__name__} cannot be exported: only ESPnet's default front end without "
-                "enhancement can; export the model with --input features"
+                "enhancement can"
             )
         if stft.normalized or not stft.onesided:
             raise UserError("frontend_conf: an STFT that is normalised or two-sided cannot be exported")
@@ -127,8 +126,3 @@ class Normalisation(nn.Module):
 def padding(lengths: Tensor, frames: int | Tensor) -> Tensor:
     """Returns (B, T) bool, True in the padding."""
     return torch.arange(frames, device=lengths.device)[None] >= lengths[:, None]
-
-
-def features_of(model: ESPnetASRModel) -> int:
-    """Returns the number of feature bins that a model's encoder takes."""
-    return model.frontend.output_size()

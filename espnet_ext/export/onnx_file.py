@@ -13,10 +13,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
+from espnet_ext.export.runtime import INPUTS, OUTPUTS
 from espnet_ext.files import atomic
 
 OPSET = 17
-INPUTS, OUTPUTS = ("x", "x_lengths"), ("log_probs", "log_probs_lengths")
 
 
 def write_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:

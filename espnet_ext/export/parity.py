@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from torch import Tensor
 
 from espnet_ext.decode.greedy import best_paths
-from espnet_ext.export.onnx_file import INPUTS
+from espnet_ext.errors import UserError
+from espnet_ext.export.runtime import OnnxCTC
 
 
 @dataclass
@@ -34,27 +34,6 @@ class Parity:
     ids: list[list[int]]
 
 
-class OnnxCTC:
-    """A file that `espnet_ext.export.onnx_file` wrote, in ONNX Runtime.
-
-    Args:
-        path: the file.
-        threads: of the processor.
-    """
-
-    def __init__(self, path: Path, threads: int = 0):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns log-probabilities, (B, T, V), and valid frames, (B,)."""
-        feed = {INPUTS[0]: inputs.numpy(), INPUTS[1]: lengths.numpy()}
-        log_probs, frames = self.session.run(None, feed)
-        return torch.from_numpy(log_probs), torch.from_numpy(frames)
-
-
 @torch.inference_mode()
 def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_size: int, features: bool) -> Parity:
     """Runs model and file on the same batches.
@@ -65,6 +44,9 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         signals: (samples,) float each.
         batch_size: utterances at once.
         features: the file takes features instead of a waveform.
+
+    Raises:
+        UserError: the file gives another number of frames.
     """
     runtime = OnnxCTC(path)
     result = Parity(0.0, 0, 0, 0, 0, [])
@@ -79,7 +61,7 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         given = model.frontend(speech, lengths) if features else (speech, lengths)
         found, found_frames = runtime(*given)
         if not torch.equal(frames, found_frames):
-            raise ValueError(f"{path}: {found_frames.tolist()} frames where ESPnet has {frames.tolist()}")
+            raise UserError(f"{path}: {found_frames.tolist()} frames where ESPnet has {frames.tolist()}; do not use it")
         valid = torch.arange(expected.size(1)) < frames[:, None]
         difference = (expected - found).abs().amax(dim=-1)[valid]
         result.max_difference = max(result.max_difference, float(difference.max()))

@@ -16,13 +16,14 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from espnet_ext.config import read_config
 from espnet_ext.errors import UserError
 from espnet_ext.export.run import FILES, SHERPA
 from espnet_ext.files import atomic
 from espnet_ext.model_files import find_model_files
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.plot import write_figure
-from espnet_ext.report.size import Size
+from espnet_ext.report.size import Size, sample_rate
 from espnet_ext.report.table import Table
 
 SECONDS = (1.0, 5.0, 15.0)
@@ -37,6 +38,7 @@ class Subject:
     precision: str
     path: Path
     file: Path
+    sample_rate: int
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,14 @@ def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
         UserError: no model there.
     """
     for exp_dir in exp_dirs:
-        _, checkpoint = find_model_files(str(exp_dir), None)
-        yield Subject(exp_dir.name, "espnet", "fp32", exp_dir, Path(checkpoint))
+        config, checkpoint = find_model_files(exp_dir)
+        rate = sample_rate(read_config(config))
+        yield Subject(exp_dir.name, "espnet", "fp32", exp_dir, checkpoint, rate)
         folder = exp_dir / "onnx"
         for runtime, base in (("onnx", folder), ("sherpa", folder / SHERPA)):
             for precision, name in FILES.items():
                 if (base / name).is_file():
-                    yield Subject(exp_dir.name, runtime, precision, base / name, base / name)
+                    yield Subject(exp_dir.name, runtime, precision, base / name, base / name, rate)
 
 
 def measure(subject: Subject, runs: int) -> Measured:
@@ -84,7 +87,7 @@ def measure(subject: Subject, runs: int) -> Measured:
         UserError: the model does not run.
     """
     command = [sys.executable, "-m", "espnet_ext.export.measure", subject.runtime, str(subject.path)]
-    command += ["--runs", str(runs), "--seconds", *map(str, SECONDS)]
+    command += ["--runs", str(runs), "--sample_rate", str(subject.sample_rate), "--seconds", *map(str, SECONDS)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     if result.returncode:

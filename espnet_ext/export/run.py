@@ -18,7 +18,6 @@ from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
-from espnet_ext.files import atomic
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
@@ -34,6 +33,8 @@ def export(args: Namespace) -> Iterator[str]:
         UserError: the model cannot be exported, there is no data, or a file differs more than is allowed.
     """
     model = load_model(args.exp_dir, args.asr_model_file, "cpu")
+    if model.model.frontend is None:
+        raise UserError(f"{args.exp_dir}: the model was trained on features, not audio; it cannot be exported")
     if args.sherpa:
         check_sherpa(model)
     names, signals, references = _utterances(args.data_dir, args.audio_format, args.utterances)
@@ -77,11 +78,13 @@ def export(args: Namespace) -> Iterator[str]:
         file.writelines(f"{token} {i}\n" for i, token in enumerate(model.model.token_list))
     report_text = json.dumps({"source": str(args.exp_dir), "data": str(args.data_dir), "files": report}, indent=2)
     (partial / "report.json").write_text(report_text + "\n", encoding="utf-8")
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    for path in sorted(path for path in partial.rglob("*") if path.is_file()):
-        with atomic(args.output_dir / path.relative_to(partial)) as temporary:
-            shutil.move(path, temporary)
-    shutil.rmtree(partial)
+    # As a whole, so that no file of another model stays beside the new ones.
+    old = args.output_dir.with_name(f"{args.output_dir.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if args.output_dir.exists():
+        args.output_dir.rename(old)
+    partial.rename(args.output_dir)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _utterances(data_dir: Path, audio_format: str, count: int) -> tuple[list[str], list[Tensor], dict[str, str]]:
@@ -91,7 +94,8 @@ def _utterances(data_dir: Path, audio_format: str, count: int) -> tuple[list[str
     names = sorted((name for name in data.samples if references.get(name)), key=lambda name: data.samples[name])
     if not names or count < 1:
         raise UserError(f"{data_dir / 'text'}: no utterance to compare on; prepare the data (stages 1-5)")
-    names = names[:: max(1, len(names) // count)][:count]
+    count = min(count, len(names))
+    names = [names[i * len(names) // count] for i in range(count)]
     return names, [data.read(name).float() for name in names], {name: references[name] for name in names}
 
 

@@ -84,7 +84,8 @@ def check_sherpa(model: CTCModel) -> None:
     if model.sample_rate != _SLOT_SAMPLE_RATE:
         raise UserError(
             f"sherpa-onnx gives its models audio of {_SLOT_SAMPLE_RATE} Hz, this one was trained with "
-            f"{model.sample_rate} Hz; use model.onnx with ONNX Runtime, or train with fs {_SLOT_SAMPLE_RATE}"
+            f"{model.sample_rate} Hz; use model.onnx with ONNX Runtime (--sherpa false, in run.sh --export_args "
+            '"--sherpa false")'
         )
 
 

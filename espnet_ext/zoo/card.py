@@ -1,19 +1,23 @@
 """The model card: what a model is, how good it is, what it cost, and how to use it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from espnet_ext.autoload import ENCODERS
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.notes import notes
 from espnet_ext.report.results import Results
+from espnet_ext.report.size import sample_rate
 from espnet_ext.report.system import System
 from espnet_ext.report.table import cost_table, error_table, main_table
 
 NO_LICENSE = "FILL IN"
 _ESPNET = """## Use
 
-In [ESPnet](https://github.com/espnet/espnet), nothing else is needed:
+In [ESPnet](https://github.com/espnet/espnet){needed}:
 
 ```python
 import soundfile
@@ -70,7 +74,13 @@ def front_matter(results: Results, student: System, language: str, license_name:
 
 
 def make_card(
-    results: Results, student: System, repo: str, sample_rate: int, files: list[str], teacher: str, metadata: str
+    results: Results,
+    student: System,
+    repo: str,
+    config: Mapping[str, Any],
+    files: list[str],
+    teacher: str,
+    metadata: str,
 ) -> str:
     """Returns README.md of the repository.
 
@@ -78,7 +88,7 @@ def make_card(
         results: the student and what it is compared with.
         student: the row of the model.
         repo: `user/name`.
-        sample_rate: of its audio, Hz.
+        config: of its training.
         files: paths in the repository.
         teacher: what the student was aligned with, in words.
         metadata: of `front_matter`.
@@ -97,7 +107,8 @@ def make_card(
     for name in results.test_sets:
         parts += [f"### {name}: percent of words, by kind of error", layout(error_table(results, name))]
     parts += ["## Training cost", layout(cost_table(results))]
-    use = _ESPNET.format(repo=repo, sample_rate=sample_rate)
+    needed = ", where espnet_ext is installed too" if config["encoder"] in ENCODERS else ", nothing else is needed"
+    use = _ESPNET.format(repo=repo, needed=needed, sample_rate=sample_rate(config))
     onnx = next((f"model{kind}.onnx" for kind in (".int8", "") if f"onnx/model{kind}.onnx" in files), None)
     if onnx:
         use += _ONNX.format(repo=repo, file=onnx)

@@ -39,13 +39,18 @@ def check_access(repo: str, create: bool) -> HfApi:
         raise UserError(f"--repo {repo}: give user/name")
     api = HfApi()
     try:
-        api.whoami()
+        user = api.whoami()
     except LocalTokenNotFoundError as error:
         raise UserError(f"there is no Hugging Face token; {_REMEDY}") from error
     except HfHubHTTPError as error:
         raise UserError(f"the hub refuses the Hugging Face token ({error}); {_REMEDY}") from error
     except Exception as error:  # of whichever HTTP library this huggingface_hub uses
         raise UserError(f"{api.endpoint} cannot be reached: {error}") from error
+    if user.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise UserError(f"the Hugging Face token of {user['name']} may only read; {_REMEDY}")
+    owners = [user["name"], *(org["name"] for org in user.get("orgs", ()))]
+    if repo.split("/")[0] not in owners:
+        raise UserError(f"--repo {repo}: {user['name']} may upload to {', '.join(owners)} only")
     try:
         api.repo_info(repo)
     except RepositoryNotFoundError as error:
@@ -56,15 +61,18 @@ def check_access(repo: str, create: bool) -> HfApi:
             ) from error
         try:
             api.create_repo(repo)
-        except HfHubHTTPError as failed:
+        except Exception as failed:
             raise UserError(f"--repo {repo}: the hub does not make it: {failed}") from failed
+    except Exception as error:
+        raise UserError(f"--repo {repo}: the hub does not tell about it: {error}; try again later") from error
     return api
 
 
-def stage_files(archive: Path, onnx_dir: Path, folder: Path) -> list[str]:
+def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -> list[str]:
     """Fills a folder with what the repository will hold, but the card.
 
     Args:
+        checkpoint: the model, which must not be newer than the others.
         archive: zip of ESPnet's stage 14; unpacked, as ESPnet's own upload does.
         onnx_dir: of `espnet_ext.bin.export_onnx`; left out where there is none.
         folder: made anew.
@@ -73,10 +81,13 @@ def stage_files(archive: Path, onnx_dir: Path, folder: Path) -> list[str]:
         The paths in the repository, sorted.
 
     Raises:
-        UserError: no archive, or a broken one.
+        UserError: no archive, a broken one, or files of an earlier model.
     """
     if not archive.is_file():
         raise UserError(f"{archive} does not exist; pack the model first (stage 14, --skip_packing false)")
+    for made, option in ((archive, "--skip_packing false"), (onnx_dir / "report.json", "--skip_export false")):
+        if made.is_file() and made.stat().st_mtime < checkpoint.stat().st_mtime:
+            raise UserError(f"{made} is older than {checkpoint}: make it of the present model (stage 14, {option})")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

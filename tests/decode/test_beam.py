@@ -93,9 +93,14 @@ def test_set_is_decoded_with_the_words_of_a_text(exp_dir, data_dir, tmp_path):  
     cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir.parent, "--test_sets", "test", "--output_dir", tmp_path / "out"]
     ctc_decode.main([*map(str, cmd), "--search", "lexicon", "--lexicon_text", str(tmp_path / "text")])
     lines = (tmp_path / "out/test/text").read_text().splitlines()
-    assert len(lines) == 5 and {word for line in lines for word in line.split()[1:]} <= {"AB", "CB"}
+    said = {word for line in lines for word in line.split()[1:]}
+    assert len(lines) == 5 and said and said <= {"AB", "CB"}
     with pytest.raises(UserError, match="belong together"):
         ctc_decode.main([*map(str, cmd), "--search", "lexicon"])
+    with pytest.raises(UserError, match="--search greedy knows no beam"):
+        ctc_decode.main([*map(str, cmd), "--beam_size", "10"])
+    with pytest.raises(UserError, match="--word_score belongs to --search lexicon"):
+        ctc_decode.main([*map(str, cmd), "--search", "beam", "--word_score", "1"])
 
 
 def test_tuning_writes_the_best_of_the_grid(exp_dir, data_dir, tmp_path, capsys):  # noqa: F811
@@ -106,9 +111,11 @@ def test_tuning_writes_the_best_of_the_grid(exp_dir, data_dir, tmp_path, capsys)
            "--emission_scales", 1, 2, "--word_scores", -50, 0, "--output", output]  # fmt: skip
     tune_decoding.main([str(word) for word in cmd])
     printed = capsys.readouterr().out
-    rates = [float(line.split("WER ")[1].split()[0]) for line in printed.splitlines() if line.startswith("emission")]
-    assert len(rates) == 4 and f"WER {min(rates):.2f} %" in output.read_text()
+    lines = [line for line in printed.splitlines() if line.startswith("emission")]
+    rates = [float(line.split("WER ")[1].split()[0]) for line in lines]
+    assert len(rates) == 4 and min(rates) < max(rates) and f"WER {min(rates):.2f} %" in output.read_text()
     values = yaml.safe_load(output.read_text())
-    assert values["search"] == "lexicon" and values["word_score"] in (-50, 0)
+    chosen = f"emission_scale {values['emission_scale']:g}, word_score {values['word_score']:g}:"
+    assert values["search"] == "lexicon" and lines[rates.index(min(rates))].startswith(chosen)
     required = [word for name in ("exp_dir", "data_dir", "test_sets", "output_dir") for word in (f"--{name}", "x")]
     assert ctc_decode.get_parser().parse_args(["--config", str(output), *required]).search == "lexicon"

@@ -14,6 +14,7 @@ from espnet_ext.bin import transcribe as command
 from espnet_ext.decode.audio import find_audio, read_blocks
 from espnet_ext.decode.formats import FORMATS
 from espnet_ext.decode.long_audio import Word, transcribe, window_samples
+from espnet_ext.decode.recognizer import open_recognizer
 from espnet_ext.errors import UserError
 from tests.tiny import model_conf, save_experiment
 
@@ -92,7 +93,8 @@ def test_broken_file_is_left_out_and_the_status_tells(exp_dir, tmp_path):
         [*cmd, "--output_dir", str(tmp_path / "out"), str(folder)], capture_output=True, text=True, check=False
     )
     assert result.returncode == 1 and "broken.wav is left out" in result.stderr and "1 of 3" in result.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.json", "short.json"]
+    written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert written == ["deep/good.json", "short.json"]
     assert json.loads((tmp_path / "out/short.json").read_text()) == {"text": "", "words": []}
 
 
@@ -103,6 +105,39 @@ def test_bad_paths_are_named(tmp_path):
         find_audio([tmp_path])
     with pytest.raises(UserError, match="four times"):
         command.main(["--model", "x", "--window_sec", "3", "--context_sec", "1", "x.wav"])
+
+
+@pytest.mark.parametrize("hop, layer, frame", [(160, "conv2d6", 960), (256, "conv2d", 1024), (128, "conv2d8", 1024)])
+def test_an_output_frame_is_a_whole_number_of_hops(hop, layer, frame, tmp_path):
+    conf = model_conf(1, hop_length=hop, input_layer=layer)
+    exp_dir = save_experiment(tmp_path / "asr", token_type="char", **conf)
+    assert open_recognizer(str(exp_dir)).frame_samples == frame
+
+
+def test_transcripts_do_not_overwrite_one_another(exp_dir, tmp_path):
+    for name in ("a/x.wav", "b/x.wav", "b/x.flac"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, np.zeros(3000), 16000)
+    cmd = ["--model", str(exp_dir), "--output_dir", str(tmp_path / "out")]
+    command.main([*cmd, str(tmp_path / "a")])
+    with pytest.raises(UserError, match=r"x\.\w+ and .*x\.\w+ would both be written to"):
+        command.main([*cmd, str(tmp_path)])
+    with pytest.raises(UserError, match="of 2 files needs --output_dir"):
+        command.main([*cmd[:2], "--format", "srt", str(tmp_path / "b")])
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.11, 0.2])
+def test_audio_too_short_for_the_subsampling_is_empty(seconds, tmp_path):
+    conf = model_conf(1, hop_length=320)
+    recognizer = open_recognizer(str(save_experiment(tmp_path / "asr", token_type="char", **conf)))
+    assert len(recognizer(torch.zeros(int(16000 * seconds)))) in (0, 1, 2)
+
+
+def test_missing_onnx_file_and_gpu_are_named(tmp_path):
+    with pytest.raises(UserError, match="typo.onnx does not exist"):
+        open_recognizer(str(tmp_path / "typo.onnx"))
+    with pytest.raises(UserError, match="runs on the CPU"):
+        open_recognizer("model.onnx", "cuda")
 
 
 def test_windows_are_whole_frames():

@@ -12,7 +12,7 @@ from espnet_ext.bin import export_onnx
 from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
-from espnet_ext.export.parity import OnnxCTC
+from espnet_ext.export.runtime import OnnxCTC
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 CONFORMER = model_conf(2)

@@ -42,7 +42,7 @@ def test_every_runtime_is_a_row(tmp_path):
 
 
 def test_rtf_is_of_all_lengths_together(tmp_path):
-    subject = Subject("m", "onnx", "fp32", tmp_path, tmp_path)
+    subject = Subject("m", "onnx", "fp32", tmp_path, tmp_path, 16000)
     measured = Measured(subject, 1, {1.0: [0.1, 0.2], 3.0: [0.3, 0.2]}, 1)
     assert measured.rtf == pytest.approx([0.1, 0.1])
 

@@ -45,6 +45,7 @@ def run(recipe: Path, *options: str, status: int = 0, env: dict[str, str] | None
 
 
 MODELS = ("--students", "e1", "--student_source", "encrl scratch teacher")
+UPLOAD = ("--skip_upload_hf", "false", "--hf_repo", "someone/an4")
 ALIGNED = ("--encrl_args", "--max_epoch 1", "--stage", "11", "--stop_stage", "11", "--student_source", "encrl")
 
 
@@ -179,13 +180,15 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
         (("--students", "e7"), "conf/e7.yaml does not exist"),
         (("--student_source", "magic"), "'magic' is not"),
         (("--decoder", "magic"), "'magic' is not"),
-        (("--inference_config", "conf/decode.yaml"), "needs --decoder espnet"),
+        (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),
         (("--nj", "many"), "--nj takes a number"),
         (("--teacher", "no/such/teacher/here"), "no/such/teacher/here does not exist"),
         (("--finetune_config", "conf/none.yaml"), "conf/none.yaml does not exist"),
         (("--stage",), "needs a value"),
+        (("--skip_export", "yes"), "--skip_export takes true or false"),
         (("--skip_upload_hf", "false", "--hf_license", "mit"), "--hf_repo is empty"),
-        (("--skip_upload_hf", "false", "--hf_repo", "someone/an4"), "--hf_license is empty"),
+        ((*UPLOAD, "--hf_license", "mit", "--student_source", "encrl teacher"), "a student has one repository"),
+        (UPLOAD, "--hf_license is empty"),
     ],
 )
 def test_bad_options_stop_before_any_work(recipe, options, message):

@@ -43,7 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
             user, name, _, _, file = path.removeprefix("/").split("/", 4)
             self._send(self.server.repos[f"{user}/{name}"][file])
         elif path == "/api/whoami-v2":
-            self._answer({"type": "user", "name": "someone", "auth": {"accessToken": {"role": "write"}}})
+            role = "write" if self.headers["Authorization"].endswith(TOKEN) else "read"
+            self._answer({"type": "user", "name": "someone", "auth": {"accessToken": {"role": role}}})
         elif path.startswith("/api/models/"):
             repo = "/".join(path.split("/")[3:5])
             files = self.server.repos.get(repo)
@@ -104,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({})
 
     def _known(self) -> bool:
-        if self.headers.get("Authorization") == f"Bearer {TOKEN}":
+        if self.headers.get("Authorization") in (f"Bearer {TOKEN}", "Bearer hf_read"):
             return True
         self._answer({"error": "Invalid user token."}, 401)
         return False

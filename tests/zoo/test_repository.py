@@ -75,7 +75,9 @@ def test_broken_upload_continues(hub, folder, tmp_path):
     [
         ("someone/there", None, "there is no Hugging Face token; log in"),
         ("someone/there", "hf_bad", "refuses the Hugging Face token"),
+        ("someone/there", "hf_read", "may only read"),
         ("someone/missing", TOKEN, "there is no such repository"),
+        ("other/there", TOKEN, "someone may upload to someone only"),
         ("no_user", TOKEN, "give user/name"),
         ("a b/c", TOKEN, "--repo a b/c"),
     ],
@@ -97,12 +99,21 @@ def test_staged_files_are_the_archive_and_the_export(tmp_path):
     (onnx / "sherpa_onnx").mkdir(parents=True)
     (onnx / "sherpa_onnx/model.onnx").write_bytes(b"x")
     (onnx / ".model.onnx.17").write_bytes(b"left by a kill")
-    assert stage_files(archive, onnx, tmp_path / "out") == ["exp/config.yaml", "onnx/sherpa_onnx/model.onnx"]
-    assert stage_files(archive, tmp_path / "none", tmp_path / "out") == ["exp/config.yaml"]
+    model = tmp_path / "model.pth"
+    model.touch()
+    os.utime(model, (0, 0))
+    assert stage_files(model, archive, onnx, tmp_path / "out") == ["exp/config.yaml", "onnx/sherpa_onnx/model.onnx"]
+    assert stage_files(model, archive, tmp_path / "none", tmp_path / "out") == ["exp/config.yaml"]
+    (onnx / "report.json").write_text("{}")
+    os.utime(onnx / "report.json", (10, 10))
+    os.utime(model, (20, 20))
+    with pytest.raises(UserError, match="report.json is older than .*--skip_export false"):
+        stage_files(model, archive, onnx, tmp_path / "out")
+    os.utime(model, (0, 0))
     data = bytearray(archive.read_bytes())
     archive.write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match=r"a\.zip is damaged .*pack again"):
-        stage_files(archive, onnx, tmp_path / "out")
+        stage_files(model, archive, onnx, tmp_path / "out")
     archive.unlink()
     with pytest.raises(UserError, match="stage 14"):
-        stage_files(archive, onnx, tmp_path / "out")
+        stage_files(model, archive, onnx, tmp_path / "out")

@@ -169,7 +169,10 @@ student_exp() { # student, source
 }
 if [ -z "${inference_tag}" ]; then
     inference_tag=${decoder}
-    [ -z "${inference_config}" ] || inference_tag=$(basename "${inference_config}" .yaml)
+    if [ -n "${inference_config}" ]; then
+        inference_tag=$(basename "${inference_config}" .yaml)
+        [ "${decoder}" = espnet ] || inference_tag="${decoder}_${inference_tag}"
+    fi
     inference_tag+="$(clean "${inference_args}")_asr_model_${inference_asr_model%.*}"
 fi
 if [ "${token_type}" = bpe ]; then

@@ -6,11 +6,13 @@ decoded_sets() { # as asr.sh names their directories
         if [ "${set}" = "${valid_set}" ]; then echo "org/${set}"; else echo "${set}"; fi
     done
 }
-scored() { # experiment, model file: are all sets scored with the present model?
-    local set score
+scored() { # experiment, model file: are all sets scored with the present model and decoding configuration?
+    local set score used
     for set in $(decoded_sets); do
         score="$1/${inference_tag}/${set}/score_wer"
-        [ "${score}/result.txt" -nt "$2" ] || [ "${score}/result_jiwer.json" -nt "$2" ] || return 1
+        for used in "$2" ${inference_config:+"${inference_config}"}; do
+            [ "${score}/result.txt" -nt "${used}" ] || [ "${score}/result_jiwer.json" -nt "${used}" ] || return 1
+        done
     done
 }
 decode_ctc() { # experiment, model file; asr.sh's stage 12 for all sets in one job

@@ -52,7 +52,7 @@ done
 [[ " greedy beam lexicon espnet " == *" ${decoder} "* ]] \
     || die "--decoder: '${decoder}' is not greedy, beam, lexicon or espnet"
 [ "${decoder}" != greedy ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder beam, lexicon or espnet"
-for name in finetune teacher_cache list_models gpu_inference verbose; do
+for name in finetune teacher_cache list_models gpu_inference verbose skip_export skip_upload_hf; do
     [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
 done
 [ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"

@@ -1,11 +1,14 @@
 # shellcheck shell=bash disable=SC2154 # sourced by encrl.sh, whose variables it uses
 # Stages 14-15: packing, export and upload of one student.
 check_uploads() { # before any work: is there all that an upload needs?
-    local model name source
+    local model name source sources
     if ${skip_upload_hf} || ! in_range 15 15; then return; fi
     [ -n "${hf_repo}" ] || die "--hf_repo is empty; give user/name: a student e6 is uploaded to user/name_e6"
     [[ "${hf_args}" != *"--dry_run true"* ]] || return 0
     [ -n "${hf_license}" ] || die "--hf_license is empty; name the license of the models, e.g. cc-by-4.0"
+    sources=${student_source/scratch/}
+    [ "$(wc -w <<< "${sources}")" -eq 1 ] \
+        || die "--student_source '${student_source}': name encrl or teacher, not both; a student has one repository"
     for model in "${models[@]:1}"; do
         read -r name source _ _ <<< "${model}"
         [ "${source}" != scratch ] || continue
