@@ -244,6 +244,7 @@ if ${list_models}; then
 fi
 
 # ------------------------------------------------------------------ checks, before any work
+check_uploads
 # shellcheck disable=SC2206 # a config may be several files
 if in_range 1 11; then
     jobs=()
@@ -269,8 +270,6 @@ if in_range 1 11; then
         "${jobs[@]}" 2> "${prepare_log}" || { grep '^error: ' "${prepare_log}" >&2 || cat "${prepare_log}" >&2; exit 2; }
     rm "${prepare_log}"
 fi
-
-check_uploads
 
 # ------------------------------------------------------------------ stages 1-9: data and tokens
 if in_range 1 9; then
