@@ -136,7 +136,7 @@ def test_layers_of_an_existing_teacher_are_used(finished):
     teacher = f"exp/asr_teacher_{SUFFIX}"
     options = ("--teacher", teacher, "--students", "e1", "--student_source", "encrl teacher")
     run(finished, "--stage", "11", "--stop_stage", "11", *options)
-    assert (finished / f"exp/asr_e1_teacher_from_exp_asr_teacher_{SUFFIX}/valid.cer_ctc.ave.pth").exists()
+    assert (finished / f"exp/asr_e1_teacher_from_exp_asr_teacher_{SUFFIX}_{SUFFIX}/valid.cer_ctc.ave.pth").exists()
     assert (finished / f"exp/asr_teacher_from_exp_asr_teacher_{SUFFIX}/model.pth").exists()
 
 
