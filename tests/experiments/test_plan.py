@@ -72,9 +72,16 @@ def test_every_row_of_every_table_has_a_run_in_both_variants(corpus):
         for run in plan.runs:
             assert all(before in done for before in run.after), run.labels
             done.append(run)
+        trained: dict[str, set] = {}  # what each directory of results is of
         for table in tables:
             for row in table.rows:
-                assert plan.decode_dir(table, row).startswith(f"exp/{variant}_seed1/"), row.label
+                decode_dir = plan.decode_dir(table, row)
+                assert decode_dir.startswith(f"exp/{variant}_seed1/"), row.label
+                if row.students:
+                    options = plan.run(table, row).options.items()
+                    training = {(key, value) for key, value in options if key.endswith(("_config", "_args"))}
+                    trained.setdefault(decode_dir, set()).add(frozenset(training))
+        assert all(len(trainings) == 1 for trainings in trained.values()), trained
         configs = {
             name for run in plan.runs for key in run.options if "config" in key for name in run.options[key].split()
         }

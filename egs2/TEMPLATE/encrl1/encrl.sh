@@ -118,10 +118,12 @@ suffix+="_${token_type}"
 [ "${token_type}" = bpe ] && suffix+="${nbpe}"
 [ -n "${speed_perturb_factors}" ] && sp=_sp || sp=
 stats_dir="${expdir}/asr_stats_${suffix}${sp}"
-config_tag() { # config files, default name -> "_tag" of the last one unless it is the default
-    local name
-    name=$(basename "${1##* }" .yaml)
-    [ "${name}" = "$2" ] || echo "_${name}"
+config_tag() { # config files, default name -> "_tag" of each but the default
+    local file name
+    for file in $1; do
+        name=$(basename "${file}" .yaml)
+        [ "${name}" = "$2" ] || printf '_%s' "${name}"
+    done
 }
 teacher_exp="${expdir}/asr_teacher$(config_tag "${teacher_config}" teacher)_${suffix}$(clean "${teacher_args}")${sp}"
 teacher_tag=$(config_tag "${teacher_config}" teacher)
