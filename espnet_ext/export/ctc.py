@@ -15,13 +15,12 @@ class ExportedCTC(nn.Module):
     Args:
         model: trained, with a CTC head; hybrid models keep their CTC half.
         from_waveform: include the front end.
-        normalised: the input is normalised already, as runtimes do that know mean and deviation.
 
     Raises:
         UserError: the model has parts that are not exported.
     """
 
-    def __init__(self, model: ESPnetASRModel, from_waveform: bool, normalised: bool = False):
+    def __init__(self, model: ESPnetASRModel, from_waveform: bool):
         super().__init__()
         if model.ctc is None:
             raise UserError("the model has no CTC output (ctc_weight 0); there is nothing to export")
@@ -29,7 +28,7 @@ class ExportedCTC(nn.Module):
             if getattr(model, part, None) is not None:
                 raise UserError(f"a model with a {part} cannot be exported")
         self.frontend = LogMel(model.frontend) if from_waveform else None
-        self.normalize = Normalisation(None if normalised else model.normalize)
+        self.normalize = Normalisation(model.normalize)
         self.encoder = rewrite(model.encoder)
         self.head = model.ctc.ctc_lo
         self.eval()

@@ -14,7 +14,7 @@ from espnet_ext.errors import UserError
 class LogMel(nn.Module):
     """`espnet2.asr.frontend.default.DefaultFrontend` (STFT, power, mel filters, logarithm).
 
-    The STFT is a convolution: in ONNX Runtime twice as fast as its STFT, and every runtime has it.
+    The STFT is a convolution with sines and cosines, which every runtime has.
 
     Args:
         frontend: the front end of a trained model.

@@ -150,7 +150,7 @@ def _narrow_convolutions(model: ModelProto) -> None:
 
 
 def _shorten_names(model: ModelProto) -> None:
-    """Numbers values and nodes; their paths in the model are a tenth of a small file."""
+    """Numbers values and nodes: their paths in the model would be a good part of a small file."""
     graph = model.graph
     kept = {value.name for value in (*graph.input, *graph.output)} | {""}
     short: dict[str, str] = {}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from espnet_ext.autoload import ENCODERS
 from espnet_ext.report.markdown import layout
@@ -54,8 +54,6 @@ files, an example and a README.
 
 def front_matter(results: Results, student: System, language: str, license_name: str | None, dataset: str) -> str:
     """Returns the card's metadata, between its lines of dashes."""
-    from huggingface_hub import EvalResult
-
     scores = [
         EvalResult("automatic-speech-recognition", dataset, f"{dataset} {name}", "wer", round(score.wer, 2), name)
         for name in results.test_sets
