@@ -41,6 +41,29 @@ Search = Callable[[Tensor, Tensor], list[Hypothesis]]
 
 
 @torch.inference_mode()
+def ctc_output(model: ESPnetASRModel, speech: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Runs a model up to its CTC output.
+
+    Args:
+        model: A model with a CTC output, in `eval` mode.
+        speech: (B, samples) float, padded.
+        lengths: (B,) int, valid samples.
+
+    Returns:
+        (B, T, V) float log-probabilities and (B,) int valid frames; None if all are too short for the subsampling.
+    """
+    if speech.size(1) < MIN_SAMPLES:
+        return None
+    try:
+        encoded, frames = model.encode(speech, lengths)
+    except TooShortUttError:
+        return None
+    if isinstance(encoded, tuple):  # with intermediate CTC, the layers' outputs come along
+        encoded = encoded[0]
+    return model.ctc.log_softmax(encoded), frames
+
+
+@torch.inference_mode()
 def decode_batch(model: ESPnetASRModel, speech: list[Tensor], search: Search = best_paths) -> list[Hypothesis]:
     """Decodes some utterances, best of similar lengths.
 
@@ -55,16 +78,8 @@ def decode_batch(model: ESPnetASRModel, speech: list[Tensor], search: Search = b
     device = next(model.parameters()).device
     lengths = torch.tensor([len(signal) for signal in speech], device=device)
     padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True).to(device, torch.float32)
-    empty = [Hypothesis([], 0.0)] * len(speech)
-    if padded.size(1) < MIN_SAMPLES:
-        return empty
-    try:
-        encoded, encoded_lengths = model.encode(padded, lengths)
-    except TooShortUttError:
-        return empty
-    if isinstance(encoded, tuple):  # with intermediate CTC, the layers' outputs come along
-        encoded = encoded[0]
-    return search(model.ctc.log_softmax(encoded), encoded_lengths)
+    output = ctc_output(model, padded, lengths)
+    return [Hypothesis([], 0.0)] * len(speech) if output is None else search(*output)
 
 
 def make_batches(lengths: dict[str, int], max_samples: int, max_padding: float) -> list[list[str]]:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from torch import Tensor
 
-from espnet_ext.decode.greedy import MIN_SAMPLES
+from espnet_ext.decode.greedy import MIN_SAMPLES, ctc_output
 from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError, require
 
@@ -43,19 +42,14 @@ class EspnetRecognizer:
         self.sample_rate, self.tokens = self._model.sample_rate, list(self._model.model.token_list)
         self.frame_samples = _frame_samples(self, getattr(self._model.model.frontend, "hop_length", 1))
 
-    @torch.inference_mode()
     def __call__(self, speech: Tensor) -> Tensor:
         """See `Recognizer`."""
-        model = self._model.model
-        if len(speech) < MIN_SAMPLES:
+        length = torch.tensor([len(speech)], device=self._device)
+        output = ctc_output(self._model.model, speech[None].to(self._device), length)
+        if output is None:
             return torch.zeros(0, len(self.tokens))
-        batch = speech[None].to(self._device), torch.tensor([len(speech)], device=self._device)
-        try:
-            encoded, frames = model.encode(*batch)
-        except TooShortUttError:
-            return torch.zeros(0, len(self.tokens))
-        encoded = encoded[0] if isinstance(encoded, tuple) else encoded
-        return model.ctc.log_softmax(encoded)[0, : int(frames)].cpu()
+        log_probs, frames = output
+        return log_probs[0, : int(frames)].cpu()
 
 
 class OnnxRecognizer:
