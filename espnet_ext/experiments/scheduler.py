@@ -81,7 +81,8 @@ class Scheduler:
             self.active.append(self._launch(run, claimed))
 
     def _launch(self, run: Run, claimed: set[str]) -> _Active:
-        commands = [["./run.sh", "--stage", "11", "--stop_stage", "13", *run.arguments]]
+        # One model at a time: --jobs says how many runs there are beside this one.
+        commands = [["./run.sh", "--stage", "11", "--stop_stage", "13", "--model_nj", "1", *run.arguments]]
         if run.prune:
             commands.insert(0, [sys.executable, "-m", "espnet_ext.bin.prune", *run.prune])
         log = log_file(run)

@@ -19,8 +19,9 @@ stop_stage=10000     # Last stage to run.
 ngpu=1               # Number of GPUs (0: use the CPU).
 num_nodes=1          # The number of nodes.
 gpu_inference=false  # Whether to perform gpu decoding.
-nj=32                # The number of parallel jobs; also the CPU threads of a training with --ngpu 0 (at most all cores).
+nj=32                # The number of parallel jobs; also the CPU threads of trainings with --ngpu 0 (at most all cores).
 inference_nj=        # The number of parallel jobs in decoding (default: --nj).
+model_nj=1           # The number of models trained, decoded or scored at once; they share --nj, and with run.pl the GPUs.
 dumpdir=dump         # Directory to dump features.
 expdir=exp           # Directory to save experiments.
 python=python3       # Specify python to execute espnet commands.
@@ -103,6 +104,8 @@ Every other option of asr.sh is passed on to it:
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_options.sh
 . "${here}/encrl_options.sh"
+# shellcheck source=egs2/TEMPLATE/encrl1/encrl_jobs.sh
+. "${here}/encrl_jobs.sh"
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_train.sh
 . "${here}/encrl_train.sh"
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_decode.sh
@@ -298,47 +301,30 @@ if in_range 11 11; then
     if [ -n "${teacher}" ]; then
         step "teacher" ${python} -m espnet_ext.bin.link_model --source "${teacher}" --output_dir "${teacher_exp}"
     else
-        train teacher "${teacher_exp}" "" asr 11 11 --asr_config "${teacher_exp}/recipe.yaml" --asr_args "${teacher_args}" \
-            --asr_exp "${teacher_exp}"
+        start_job train teacher "${teacher_exp}" "" asr 11 11 --asr_config "${teacher_exp}/recipe.yaml" \
+            --asr_args "${teacher_args}" --asr_exp "${teacher_exp}"
     fi
+    teacher_job=${last_job}
     lineage "${teacher_exp}" teacher teacher ""
+    for model in "${models[@]:1}"; do # these need no teacher
+        # shellcheck disable=SC2086
+        [[ "${model}" != *" scratch "* ]] || start_job train_model ${model}
+    done
+    wait_for_job "${teacher_job}"
     if ${needs_encrl}; then
         check_teacher
         encrl_set="${train_set}${sp}" cached=()
         [ -z "${unlabelled_set}" ] || join_unlabelled
         ! ${teacher_cache} || cache_teacher
-        train "EncRL ${students// /+}" "${encrl_exp}" "${teacher_model}" train_encrl
+        start_job train "EncRL ${students// /+}" "${encrl_exp}" "${teacher_model}" train_encrl
+        wait_for_job "${last_job}"
         [ -f "${encrl_exp}/.students" ] || echo "${encrl_tag}_${suffix}${sp} ${students}" > "${encrl_exp}/.students"
     fi
     for model in "${models[@]:1}"; do
-        read -r name source exp_dir file <<< "${model}"
-        start='' parents='' args=${finetune_args}
-        case "${source}" in
-            encrl)
-                start="$(student_start "${name}" encrl)/model.pth" parents=${encrl_exp}
-                if ! [ "${start}" -nt "${encrl_exp}/.trained" ]; then
-                    step "export_${name}" ${python} -m espnet_ext.bin.export_student --encrl_exp "${encrl_exp}" \
-                        --student "${name}" ${encrl_checkpoint:+--checkpoint "${encrl_checkpoint}"} --output_dir "$(dirname "${start}")"
-                fi ;;
-            teacher)
-                start="$(student_start "${name}" teacher)/model.pth" parents=${teacher_exp}
-                if ! [ "${start}" -nt "${teacher_model}" ]; then
-                    layers=$(${python} -c "import sys, yaml
-print(yaml.safe_load(open(sys.argv[1]))['encoder_conf']['num_blocks'])" "${conf_dir}/${name}.yaml")
-                    step "derive_${name}" ${python} -m espnet_ext.bin.derive_student --source "${teacher_model}" \
-                        --layers "${layer_selection}:${layers}" --ctc_only true --output_dir "$(dirname "${start}")"
-                fi ;;
-            scratch) args=${scratch_args} ;;
-        esac
-        # Tells variants apart in the table.
-        [ "${source}" = encrl ] && source=${encrl_tag}
-        [ "${source}" = teacher ] && source="teacher${teacher_tag}_${layer_selection}"
-        [ "${file}" = "${inference_asr_model}" ] || source+="_only"
-        lineage "${exp_dir}" "${name}" "${source}" "${parents}"
-        [ "${file}" = "${inference_asr_model}" ] || continue
-        train "${name} ${source}" "${exp_dir}" "${start}" asr 11 11 --asr_config "${exp_dir}/recipe.yaml" \
-            --asr_args "${args}" --asr_exp "${exp_dir}" ${start:+--pretrained_model "${start}"}
+        # shellcheck disable=SC2086
+        [[ "${model}" == *" scratch "* ]] || start_job train_model ${model}
     done
+    wait_for_jobs
 fi
 
 # ------------------------------------------------------------------ stages 12-13: decoding, scoring, comparison
@@ -350,27 +336,15 @@ if in_range 12 13; then
         last=12
     fi
     for model in "${models[@]}"; do
-        read -r name source exp_dir file <<< "${model}"
+        read -r _ _ exp_dir file <<< "${model}"
         exp_dirs+=("${exp_dir}")
         [ -e "${exp_dir}/${file}" ] || die "${exp_dir}/${file} does not exist: run stage 11 first"
-        if scored "${exp_dir}" "${exp_dir}/${file}"; then
-            log "Stages 12-13: ${name} ${source}: already scored (${exp_dir})"
-            continue
-        fi
-        log "Stages $(max 12 "${stage}")-$(min 13 "${stop_stage}"): ${name} ${source}: decoding and scoring"
-        if [ "${stage}" -le "${last}" ]; then
-            first=$(max 12 "${stage}")
-            if [ "${decoder}" != espnet ] && [ "${first}" -eq 12 ]; then
-                step "decode_$(basename "${exp_dir}")" decode_ctc "${exp_dir}" "${file}"
-                first=13
-            fi
-            [ "${first}" -gt "${last}" ] || step "score_$(basename "${exp_dir}")" asr "${first}" "${last}" \
-                --asr_exp "${exp_dir}" --inference_asr_model "${file}"
-        fi
-        if [ "${last}" -eq 12 ] && [ "${stop_stage}" -ge 13 ]; then
-            step "score_$(basename "${exp_dir}")" score_without_sclite "${exp_dir}"
-        fi
     done
+    for model in "${models[@]}"; do
+        # shellcheck disable=SC2086
+        start_job decode_and_score "${last}" ${model}
+    done
+    wait_for_jobs
 fi
 if in_range 13 13 && [ -n "${results}" ]; then
     ${python} -m espnet_ext.bin.report --exp_dirs "${exp_dirs[@]}" --inference_tag "${inference_tag}" \

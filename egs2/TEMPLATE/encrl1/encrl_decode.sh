@@ -21,7 +21,7 @@ decode_ctc() { # experiment, model file; asr.sh's stage 12 for all sets in one j
     [ "${decoder}" != lexicon ] || search+=(--lexicon_text "${dumpdir}/${feats_type}/${train_set}${sp}/text")
     ${gpu_inference} && cmd=${cuda_cmd} gpus=1
     # shellcheck disable=SC2086
-    OMP_NUM_THREADS=$(min "${inference_nj}" "$(env -u OMP_NUM_THREADS nproc)") \
+    OMP_NUM_THREADS=$(threads_of_each "${inference_nj}") \
         ${cmd} --gpu "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
         --asr_model_file "$2" --data_dir "${dumpdir}/${feats_type}" --test_sets "$(decoded_sets | paste -sd' ')" \
         --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" "${search[@]}" ${inference_args}
@@ -38,4 +38,24 @@ score_without_sclite() { # experiment
         ${python} -m espnet_ext.bin.score --ref "${dumpdir}/${feats_type}/${set}/text" \
             --decode_dir "$1/${inference_tag}/${set}" || return 1
     done
+}
+decode_and_score() { # last stage, name, source, experiment, model file
+    local last=$1 name=$2 source=$3 exp_dir=$4 file=$5 first
+    if scored "${exp_dir}" "${exp_dir}/${file}"; then
+        log "Stages 12-13: ${name} ${source}: already scored (${exp_dir})"
+        return
+    fi
+    log "Stages $(max 12 "${stage}")-$(min 13 "${stop_stage}"): ${name} ${source}: decoding and scoring"
+    if [ "${stage}" -le "${last}" ]; then
+        first=$(max 12 "${stage}")
+        if [ "${decoder}" != espnet ] && [ "${first}" -eq 12 ]; then
+            step "decode_$(basename "${exp_dir}")" decode_ctc "${exp_dir}" "${file}"
+            first=13
+        fi
+        [ "${first}" -gt "${last}" ] || step "score_$(basename "${exp_dir}")" asr "${first}" "${last}" \
+            --asr_exp "${exp_dir}" --inference_asr_model "${file}"
+    fi
+    if [ "${last}" -eq 12 ] && [ "${stop_stage}" -ge 13 ]; then
+        step "score_$(basename "${exp_dir}")" score_without_sclite "${exp_dir}"
+    fi
 }

@@ -39,9 +39,10 @@ print(*difflib.get_close_matches(sys.argv[1], sys.stdin.read().split(), n=1))" "
     shift 2
 done
 
-for name in stage stop_stage ngpu nj num_nodes; do
+for name in stage stop_stage ngpu nj num_nodes model_nj; do
     [[ ${!name} =~ ^[0-9]+$ ]] || die "--${name} takes a number, not '${!name}'"
 done
+[ "${model_nj}" -ge 1 ] || die "--model_nj takes a number of at least 1, not ${model_nj}"
 for name in train_set valid_set test_sets students; do
     [ -n "${!name}" ] || die "--${name} is empty"
 done

@@ -27,15 +27,47 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
     log "Stage 11: ${name} (log: ${exp_dir}/train.log)"
     [ -f "${exp_dir}/checkpoint.pth" ] && ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}"
     threads=1
-    [ "${ngpu}" -eq 0 ] && threads=$(min "${nj}" "$(env -u OMP_NUM_THREADS nproc)") # nproc obeys that variable
-    ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid $$ &
+    [ "${ngpu}" -eq 0 ] && threads=$(threads_of_each "${nj}")
+    # Several trainings at once cannot each update a line of the terminal in place.
+    if [ "${model_nj}" -gt 1 ]; then exec 9> >(cat); else exec 9>&1; fi
+    ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid "${BASHPID}" >&9 &
     progress_pid=$!
+    exec 9>&-
     OMP_NUM_THREADS=${threads} step "train_$(basename "${exp_dir}")" "$@"
     kill "${progress_pid}" 2> /dev/null || true
     wait "${progress_pid}" 2> /dev/null || true
     ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}" --check_finite true
     echo "${key}" > "${exp_dir}/.trained.tmp" && mv "${exp_dir}/.trained.tmp" "${exp_dir}/.trained"
     exec 8>&-
+}
+# shellcheck disable=SC2086 # --python may be several words
+train_model() { # student, source, experiment, model file: its start, and its CTC training where it has one
+    local name=$1 source=$2 exp_dir=$3 file=$4 start='' parents='' args=${finetune_args} layers
+    case "${source}" in
+        encrl)
+            start="$(student_start "${name}" encrl)/model.pth" parents=${encrl_exp}
+            if ! [ "${start}" -nt "${encrl_exp}/.trained" ]; then
+                step "export_${name}" ${python} -m espnet_ext.bin.export_student --encrl_exp "${encrl_exp}" \
+                    --student "${name}" ${encrl_checkpoint:+--checkpoint "${encrl_checkpoint}"} --output_dir "$(dirname "${start}")"
+            fi ;;
+        teacher)
+            start="$(student_start "${name}" teacher)/model.pth" parents=${teacher_exp}
+            if ! [ "${start}" -nt "${teacher_model}" ]; then
+                layers=$(${python} -c "import sys, yaml
+print(yaml.safe_load(open(sys.argv[1]))['encoder_conf']['num_blocks'])" "${conf_dir}/${name}.yaml")
+                step "derive_${name}" ${python} -m espnet_ext.bin.derive_student --source "${teacher_model}" \
+                    --layers "${layer_selection}:${layers}" --ctc_only true --output_dir "$(dirname "${start}")"
+            fi ;;
+        scratch) args=${scratch_args} ;;
+    esac
+    # Tells variants apart in the table.
+    [ "${source}" = encrl ] && source=${encrl_tag}
+    [ "${source}" = teacher ] && source="teacher${teacher_tag}_${layer_selection}"
+    [ "${file}" = "${inference_asr_model}" ] || source+="_only"
+    lineage "${exp_dir}" "${name}" "${source}" "${parents}"
+    [ "${file}" = "${inference_asr_model}" ] || return 0
+    train "${name} ${source}" "${exp_dir}" "${start}" asr 11 11 --asr_config "${exp_dir}/recipe.yaml" \
+        --asr_args "${args}" --asr_exp "${exp_dir}" ${start:+--pretrained_model "${start}"}
 }
 lineage() { # experiment, model, source, parents
     echo "{model: $2, source: $3, parents: [$4]}" > "$1/lineage.yaml.tmp"

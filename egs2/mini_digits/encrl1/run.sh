@@ -6,6 +6,7 @@ cd "$(dirname "$0")"
 ../../TEMPLATE/encrl1/encrl.sh \
     --ngpu 0 \
     --nj 2 \
+    --model_nj 2 \
     --lang en \
     --nbpe 29 \
     --train_set train \
