@@ -51,8 +51,8 @@ def test_as_many_at_once_as_asked_for(tmp_path):
 
 
 def test_waits_for_the_one_that_others_need(tmp_path):
-    body = "start_job job a 0.5 0; need=$last_job; start_job job b 1.5 0; wait_for_job $need; start_job job c 0 0; wait_for_jobs"
-    done, events = run(tmp_path, 3, body)
+    body = "start_job job a 0.5 0; need=$last_job; start_job job b 1.5 0; wait_for_job $need; start_job job c 0 0"
+    done, events = run(tmp_path, 3, f"{body}; wait_for_jobs")
     assert done.returncode == 0
     assert events.index("end a") < events.index("begin c") < events.index("end b")
 
