@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Spoken digit strings made by espeak-ng; no download. Ten to twenty minutes on two CPU cores.
+# Spoken digit strings made by espeak-ng; no download. A quarter of an hour on two CPU cores.
 set -euo pipefail
 cd "$(dirname "$0")"
 
