@@ -19,6 +19,7 @@ The released batches hold 64 utterances; with a GPU: --device cuda --batch_size 
 
 import argparse
 import csv
+import itertools
 import math
 import random
 import statistics
@@ -179,8 +180,8 @@ def build_ours(students: tuple[str, ...], teacher: Path, device: str) -> ESPnetE
     return model
 
 
-def run_pass(procedures: list, device: str, seed: int) -> tuple[float, float, float]:
-    """Runs a pass over the utterances for each of the procedures.
+def run_pass(procedures: list, device: str, seed: int, warm_up: bool) -> tuple[float, float, float]:
+    """Runs a pass over the utterances for each of the procedures, or a batch to warm up.
 
     Returns:
         Seconds, share of padding in the batches, peak memory of the GPU in MiB (nan on the CPU, where the allocator
@@ -191,7 +192,7 @@ def run_pass(procedures: list, device: str, seed: int) -> tuple[float, float, fl
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
     for procedure in procedures:
-        for names in procedure.batches(random.Random(seed)):
+        for names in itertools.islice(procedure.batches(random.Random(seed)), 1 if warm_up else None):
             procedure.step(names)
             lengths = [len(procedure.audio[name]) for name in names]
             audio, padded = audio + sum(lengths), padded + max(lengths) * len(lengths)
@@ -239,9 +240,11 @@ def write_tables(results: dict[str, list], args: Namespace, hours: float, output
     """Writes `<output>.csv` with every pass and `<output>.md` with medians and ratios."""
     with atomic(output.with_suffix(".csv")) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("procedure", "round", "seconds", "padding_share", "peak_memory_mib"))
+        writer.writerow(("procedure", "round", "audio_sec", "seconds", "padding_share", "peak_memory_mib"))
         for name, passes in results.items():
-            writer.writerows((name, i, *(f"{value:.4f}" for value in one)) for i, one in enumerate(passes, 1))
+            writer.writerows(
+                (name, i, f"{hours * 3600:.1f}", *(f"{value:.4f}" for value in one)) for i, one in enumerate(passes, 1)
+            )
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"{args.threads} CPU threads"
     lines = [
         "# A pass of EncRL",
@@ -289,7 +292,7 @@ def main() -> None:
         makers = procedures(audio, args.batch_size, args.device, Path(directory) / "teacher")
         for number in range(args.rounds + 1):  # the first is a warm-up
             for name, make in makers.items():
-                result = run_pass(make(), args.device, args.seed + number)
+                result = run_pass(make(), args.device, args.seed + number, warm_up=number == 0)
                 if number:
                     results[name].append(result)
                 print(f"round {number}/{args.rounds}  {name}  {result[0]:.1f} s", flush=True)
