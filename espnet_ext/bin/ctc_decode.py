@@ -5,7 +5,8 @@ words of a text (`lexicon`), both with an n-gram if one is given. Tune their sco
 `espnet_ext.bin.tune_decoding`.
 
 Writes what stage 12 of asr.sh writes, so that its stage 13 scores it: `text`, `token`, `token_int` and `score` in
-`<output_dir>/<set>`, and `logdir/asr_inference.1.log` for ESPnet's calculate_rtf.py.
+`<output_dir>/<set>`, and `logdir/asr_inference.1.log` for ESPnet's calculate_rtf.py. With --ctm true also
+`ctm`: utterance, channel, begin and duration in seconds, word.
 
 Example:
     % python3 -m espnet_ext.bin.ctc_decode --exp_dir exp/asr_e4_encrl_raw_en_bpe200 --data_dir dump/raw \
@@ -44,6 +45,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max_padding", type=float, default=0.05, help="Most padding in a batch, as a share of its longest utterance"
+    )
+    parser.add_argument(
+        "--ctm", type=str2bool, default=False, help="Write the times of the words too, as NIST's CTM (greedy search)"
     )
     add_search_options(parser)
     return parser
@@ -96,14 +100,19 @@ def make_search(args: argparse.Namespace, model: "CTCModel") -> "Search":
 def main(cmd: list[str] | None = None) -> None:
     """Decodes every set."""
     args = get_parser().parse_args(cmd)
+    if args.ctm and args.search != "greedy":
+        raise UserError(f"--ctm true needs --search greedy: --search {args.search} does not tell when a word is said")
     from espnet_ext.decode.model import load_model
+    from espnet_ext.decode.recognizer import EspnetRecognizer
     from espnet_ext.decode.sets import DecodingSet, decode_set
 
     sets = [DecodingSet.open(args.data_dir / name, args.audio_format) for name in args.test_sets.split()]
-    model = load_model(args.exp_dir, args.asr_model_file, "cuda" if args.ngpu else "cpu")
+    device = "cuda" if args.ngpu else "cpu"
+    model = load_model(args.exp_dir, args.asr_model_file, device)
     search = make_search(args, model)
+    frame_sec = EspnetRecognizer(model, device).frame_samples / model.sample_rate if args.ctm else None
     for name, data in zip(args.test_sets.split(), sets, strict=True):
-        timing = decode_set(model, data, args.output_dir / name, args.batch_sec, args.max_padding, search)
+        timing = decode_set(model, data, args.output_dir / name, args.batch_sec, args.max_padding, search, frame_sec)
         print(f"{name}: {timing}", flush=True)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from espnet_ext.decode.long_audio import Word
+from espnet_ext.decode.words import Word
 
 _PAUSE_SEC = 0.6
 _MAX_SUBTITLE_SEC = 6.0

@@ -15,10 +15,15 @@ MIN_SAMPLES = 1600
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The best path of one utterance: token ids without blanks and repetitions, and its log-probability."""
+    """The best path of one utterance: token ids without blanks and repetitions, and its log-probability.
+
+    Attributes:
+        frames: the output frame in which each token begins; None where the search does not tell.
+    """
 
     token_ids: list[int]
     score: float
+    frames: list[int] | None = None
 
 
 def best_paths(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
@@ -34,7 +39,10 @@ def best_paths(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
     kept = valid & (ids != previous) & (ids != BLANK_ID)
     totals = scores.masked_fill(~valid, 0.0).sum(dim=1).tolist()
     ids, kept = ids.cpu(), kept.cpu()
-    return [Hypothesis(row[keep].tolist(), total) for row, keep, total in zip(ids, kept, totals, strict=True)]
+    return [
+        Hypothesis(row[keep].tolist(), total, keep.nonzero().flatten().tolist())
+        for row, keep, total in zip(ids, kept, totals, strict=True)
+    ]
 
 
 Search = Callable[[Tensor, Tensor], list[Hypothesis]]
@@ -79,7 +87,7 @@ def decode_batch(model: ESPnetASRModel, speech: list[Tensor], search: Search = b
     lengths = torch.tensor([len(signal) for signal in speech], device=device)
     padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True).to(device, torch.float32)
     output = ctc_output(model, padded, lengths)
-    return [Hypothesis([], 0.0)] * len(speech) if output is None else search(*output)
+    return [Hypothesis([], 0.0, [])] * len(speech) if output is None else search(*output)
 
 
 def make_batches(lengths: dict[str, int], max_samples: int, max_padding: float) -> list[list[str]]:

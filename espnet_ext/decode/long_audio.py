@@ -6,23 +6,12 @@ So a word at a border is neither cut nor said twice.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from espnet_ext.decode.greedy import BLANK_ID
 from espnet_ext.decode.recognizer import Recognizer
-
-_WORD_BEGINS = ("▁", "<space>")
-
-
-@dataclass
-class Word:
-    """A word and when it is said, seconds from the beginning of the file; CTC peaks late and short."""
-
-    text: str
-    start: float
-    end: float
+from espnet_ext.decode.words import Word, group_words
 
 
 def window_samples(recognizer: Recognizer, window_sec: float, context_sec: float) -> tuple[int, int]:
@@ -55,24 +44,5 @@ def transcribe(recognizer: Recognizer, blocks: Iterable[tuple[int, Tensor]], ove
         kept = first + overlap // frame // 2 if best else 0
         ids = recognizer(speech).argmax(dim=-1).tolist()
         best = best[:kept] + ids[kept - first :]
-    return _words(recognizer, best)
-
-
-def _words(recognizer: Recognizer, best: list[int]) -> list[Word]:
-    seconds = recognizer.frame_samples / recognizer.sample_rate
-    words: list[Word] = []
-    previous, begins = BLANK_ID, True
-    for number, token in enumerate(best):
-        if token not in (BLANK_ID, previous):
-            text = recognizer.tokens[token]
-            if text.startswith(_WORD_BEGINS):
-                begins = True
-            text = text.removeprefix("▁").removeprefix("<space>")
-            if text:
-                if begins or not words:
-                    words.append(Word("", number * seconds, 0.0))
-                words[-1].text += text
-                words[-1].end = (number + 1) * seconds
-                begins = False
-        previous = token
-    return words
+    begins = [i for i, token in enumerate(best) if token != BLANK_ID and (i == 0 or token != best[i - 1])]
+    return group_words([recognizer.tokens[best[i]] for i in begins], begins, frame / recognizer.sample_rate)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from espnet_ext.decode.greedy import MIN_SAMPLES, ctc_output
-from espnet_ext.decode.model import load_model
+from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.errors import UserError, require
 
 
@@ -33,12 +33,12 @@ class EspnetRecognizer:
     """A model that ESPnet loads.
 
     Args:
-        source: experiment directory, checkpoint, packed zip or model-zoo tag.
-        device: `cpu` or `cuda`.
+        model: the model.
+        device: where it is, `cpu` or `cuda`.
     """
 
-    def __init__(self, source: str, device: str):
-        self._model, self._device = load_model(source, None, device), device
+    def __init__(self, model: CTCModel, device: str):
+        self._model, self._device = model, device
         self.sample_rate, self.tokens = self._model.sample_rate, list(self._model.model.token_list)
         self.frame_samples = _frame_samples(self, getattr(self._model.model.frontend, "hop_length", 1))
 
@@ -89,7 +89,9 @@ def open_recognizer(source: str, device: str = "cpu") -> Recognizer:
     """
     if source.endswith(".onnx") and device != "cpu":
         raise UserError(f"{source} runs on the CPU; leave out --ngpu, or give the experiment directory")
-    return OnnxRecognizer(Path(source)) if source.endswith(".onnx") else EspnetRecognizer(source, device)
+    if source.endswith(".onnx"):
+        return OnnxRecognizer(Path(source))
+    return EspnetRecognizer(load_model(source, None, device), device)
 
 
 def _frame_samples(recognizer: Recognizer, hop_length: int) -> int:

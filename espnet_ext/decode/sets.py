@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from espnet_ext.decode.greedy import Hypothesis, Search, best_paths, decode_batch, make_batches
 from espnet_ext.decode.model import CTCModel
+from espnet_ext.decode.words import group_words
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 
@@ -85,10 +86,12 @@ def decode_set(
     batch_sec: float,
     max_padding: float,
     search: Search = best_paths,
+    frame_sec: float | None = None,
 ) -> Timing:
     """Decodes a set and writes `text`, `token`, `token_int`, `score` and the log for calculate_rtf.py.
 
-    Every utterance of the set is in each file, in the order of `LC_ALL=C sort`, also one without any token.
+    Every utterance of the set is in each file, in the order of `LC_ALL=C sort`, also one without any token. With
+    `frame_sec`, seconds from one output frame to the next, `ctm` has the times of the words (greedy search only).
     """
     hypotheses: dict[str, Hypothesis] = {}
     log: list[str] = []
@@ -104,15 +107,17 @@ def decode_set(
             log += _log_lines(batch, [len(signal) for signal in speech], clock, time.perf_counter() - start)
             bar.update(len(batch))
     timing = Timing(len(hypotheses), sum(data.samples.values()) / model.sample_rate, time.perf_counter() - begin)
-    _write(output_dir, model, hypotheses)
+    _write(output_dir, model, hypotheses, frame_sec)
     log_file = output_dir / "logdir" / "asr_inference.1.log"
     with atomic(log_file) as temporary:
         temporary.write_text("".join(log), encoding="utf-8")
     return timing
 
 
-def _write(output_dir: Path, model: CTCModel, hypotheses: dict[str, Hypothesis]) -> None:
+def _write(output_dir: Path, model: CTCModel, hypotheses: dict[str, Hypothesis], frame_sec: float | None) -> None:
     lines: dict[str, list[str]] = {"token_int": [], "token": [], "score": [], "text": []}
+    if frame_sec is not None:
+        lines = {"ctm": [], **lines}
     for name in sorted(hypotheses, key=lambda name: name.encode()):
         hypothesis = hypotheses[name]
         tokens = model.tokens(hypothesis.token_ids)
@@ -120,6 +125,9 @@ def _write(output_dir: Path, model: CTCModel, hypotheses: dict[str, Hypothesis])
         lines["token"].append(f"{name} {' '.join(tokens)}")
         lines["score"].append(f"{name} {hypothesis.score}")
         lines["text"].append(f"{name} {model.text(tokens)}")
+        if frame_sec is not None:
+            words = group_words(tokens, hypothesis.frames, frame_sec)
+            lines["ctm"] += [f"{name} 1 {word.start:.2f} {word.end - word.start:.2f} {word.text}" for word in words]
     for file, rows in lines.items():  # text last: scoring looks for it
         with atomic(output_dir / file) as temporary:
             temporary.write_text("".join(f"{row.rstrip()}\n" for row in rows), encoding="utf-8")

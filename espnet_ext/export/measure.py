@@ -19,9 +19,9 @@ def espnet(path: str) -> Callable[[np.ndarray], object]:
     import torch
 
     torch.set_num_threads(1)
-    from espnet_ext.decode.recognizer import EspnetRecognizer
+    from espnet_ext.decode.recognizer import open_recognizer
 
-    recognizer = EspnetRecognizer(path, "cpu")
+    recognizer = open_recognizer(path)
     return lambda speech: recognizer(torch.from_numpy(speech)).argmax(-1)
 
 

@@ -88,6 +88,26 @@ def test_a_set_is_written_as_stage_12_does(exp_dir, data_dir, tmp_path):
     assert list(map(len, ids)) == list(map(len, tokens)) and sum(map(len, ids)) > 0
 
 
+def test_words_have_times(exp_dir, data_dir, tmp_path):
+    written = decode(exp_dir, data_dir, tmp_path / "out", "--ctm", "true")
+    texts = dict(line.partition(" ")[::2] for line in (written / "text").read_text().splitlines())
+    samples = dict(line.split() for line in (data_dir / "utt2num_samples").read_text().splitlines())
+    words = [line.split() for line in (written / "ctm").read_text().splitlines()]
+    for name, text in texts.items():
+        mine = [word for word in words if word[0] == name]
+        assert [word[4] for word in mine] == text.split()
+        times = [(float(start), float(start) + float(duration)) for _, _, start, duration, _ in mine]
+        assert times == sorted(times)
+        assert all(start < end for start, end in times)
+        assert not times or times[-1][1] <= int(samples[name]) / 16000 + 0.05  # rounded up to frames
+    assert any(len(text.split()) > 0 for text in texts.values())
+
+
+def test_beam_search_tells_no_times(exp_dir, data_dir, tmp_path):
+    with pytest.raises(UserError, match="--ctm true needs --search greedy"):
+        decode(exp_dir, data_dir, tmp_path / "out", "--ctm", "true", "--search", "beam")
+
+
 def test_lengths_are_read_from_the_audio_where_no_file_tells(exp_dir, data_dir, tmp_path):
     expected = (decode(exp_dir, data_dir, tmp_path / "one") / "token_int").read_text()
     (data_dir / "utt2num_samples").unlink()
