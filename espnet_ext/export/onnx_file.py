@@ -3,7 +3,8 @@
 import json
 import logging
 import warnings
-from collections.abc import Mapping, MutableSequence, Sequence
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def write_half(source: Path, path: Path) -> None:
     """
     model = onnx.load(str(source))
     graph, casts = model.graph, []
-    of_front_end = {name for node in graph.node if _is_front_end(node.name) for name in node.input}
+    of_front_end = {name for node in graph.node if is_front_end(node.name) for name in node.input}
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or tensor.name in of_front_end:
             continue
@@ -111,20 +112,26 @@ def write_int8(source: Path, path: Path) -> None:
     that a runtime widens when it loads the file: they are a small part of the work and a large part of a small file.
     """
     model = onnx.load(str(source))
-    excluded = [node.name for node in model.graph.node if _is_front_end(node.name)]
+    excluded = [node.name for node in model.graph.node if is_front_end(node.name)]
+    with atomic(path) as temporary, quiet_quantiser():
+        # 7 bits, because products of 8-bit weights overflow on processors without VNNI.
+        quantize_dynamic(
+            str(source), str(temporary), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
+            op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=excluded,
+        )  # fmt: skip
+        model = onnx.load(str(temporary))
+        _narrow_convolutions(model)
+        shorten_names(model)
+        onnx.save(model, str(temporary))
+
+
+@contextmanager
+def quiet_quantiser() -> Iterator[None]:
+    """Silences ONNX Runtime's quantisation: it asks for a preparation that fails on free dimensions."""
     logger = logging.getLogger()
-    level, logger.level = logger.level, logging.ERROR  # it asks for a preparation that fails on free dimensions
+    level, logger.level = logger.level, logging.ERROR
     try:
-        with atomic(path) as temporary:
-            # 7 bits, because products of 8-bit weights overflow on processors without VNNI.
-            quantize_dynamic(
-                str(source), str(temporary), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
-                op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=excluded,
-            )  # fmt: skip
-            model = onnx.load(str(temporary))
-            _narrow_convolutions(model)
-            _shorten_names(model)
-            onnx.save(model, str(temporary))
+        yield
     finally:
         logger.level = level
 
@@ -132,7 +139,7 @@ def write_int8(source: Path, path: Path) -> None:
 def _narrow_convolutions(model: ModelProto) -> None:
     """Stores the kernels of convolutions, but the front end's, as 8 bits and a scale for each output channel."""
     graph = model.graph
-    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv" and not _is_front_end(node.name)}
+    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv" and not is_front_end(node.name)}
     nodes = []
     for tensor in list(graph.initializer):
         if tensor.name not in kernels or tensor.data_type != TensorProto.FLOAT:
@@ -149,7 +156,7 @@ def _narrow_convolutions(model: ModelProto) -> None:
     _prepend(graph, nodes)
 
 
-def _shorten_names(model: ModelProto) -> None:
+def shorten_names(model: ModelProto) -> None:
     """Numbers values and nodes: their paths in the model would be a good part of a small file."""
     graph = model.graph
     kept = {value.name for value in (*graph.input, *graph.output)} | {""}
@@ -186,5 +193,6 @@ def _prepend(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
     graph.node.extend(nodes)
 
 
-def _is_front_end(node: str) -> bool:
+def is_front_end(node: str) -> bool:
+    """Tells whether a node of this name computes features."""
     return "/frontend/" in node

@@ -18,10 +18,14 @@ from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
+from espnet_ext.export.static_int8 import write_static_int8
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
-FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+FILES = {
+    "fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx", "int8_static": "model.int8_static.onnx",
+}  # fmt: skip
+_CALIBRATION_UTTERANCES = 32
 FEATURES = "features.onnx"
 SHERPA = "sherpa_onnx"
 
@@ -51,6 +55,10 @@ def export(args: Namespace) -> Iterator[str]:
         path = partial / name
         if precision == "fp32":
             write_onnx(ExportedCTC(model.model, from_waveform), _example(model, from_waveform), path)
+        elif precision == "int8_static":
+            step = max(1, len(signals) // _CALIBRATION_UTTERANCES)
+            left_out = write_static_int8(partial / FILES["fp32"], path, signals[::step])
+            yield f"{name}: nodes that 8 bits would damage most, left in float32: {', '.join(left_out) or 'none'}"
         else:
             (write_half if precision == "fp16" else write_int8)(partial / FILES["fp32"], path)
         add_metadata(path, metadata | {"input": "waveform" if from_waveform else "features", "precision": precision})

@@ -13,6 +13,7 @@ from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.runtime import OnnxCTC
+from espnet_ext.export.static_int8 import write_static_int8
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 CONFORMER = model_conf(2)
@@ -66,6 +67,24 @@ def test_files_compute_what_espnet_computes(name, data_dir, tmp_path):
     assert 1e-6 < files["model.int8.onnx"]["max_difference"] < 1
     assert sorted(path.name for path in (tmp_path / "onnx").iterdir()) == sorted([*files, "report.json", "tokens.txt"])
     assert (tmp_path / "onnx/tokens.txt").read_text().split() == [w for i, t in enumerate(TOKENS) for w in (t, str(i))]
+
+
+def test_static_int8_leaves_out_what_it_damages_most(data_dir, tmp_path):
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **CONFORMER)
+    files = run(exp_dir, data_dir, tmp_path / "onnx", "--precisions", "int8_static", "--max_wer_loss", 1000)
+    assert 1e-6 < files["model.int8_static.onnx"]["max_difference"] < 1
+    source = tmp_path / "onnx/model.onnx"
+    signals = [torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in sorted(data_dir.glob("*.wav"))]
+    every = write_static_int8(source, tmp_path / "every.onnx", signals, agreement=0.0)
+    fewer = write_static_int8(source, tmp_path / "fewer.onnx", signals, agreement=2.0)  # never enough
+    assert every == []
+    names = {node.name for node in onnx.load(source).graph.node if node.op_type in ("MatMul", "Conv")}
+    assert set(fewer) <= names and 0 < len(fewer) < len(names)
+
+    def quantised(path):
+        return sum(node.op_type == "DequantizeLinear" for node in onnx.load(path).graph.node)
+
+    assert 0 < quantised(tmp_path / "fewer.onnx") < quantised(tmp_path / "every.onnx")
 
 
 def test_audio_longer_than_the_table_of_positions(data_dir, tmp_path):
