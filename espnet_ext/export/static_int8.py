@@ -1,7 +1,7 @@
 """8-bit weights and activations with ranges fixed beforehand on real audio (static), sensitive nodes left out.
 
-For processors and accelerators that compute convolutions and whole chains of operators in 8 bits. Elsewhere the dynamic
-file (`espnet_ext.export.onnx_file.write_int8`) is as fast and nearer to the model.
+For processors and accelerators that compute convolutions and whole chains of operators in 8 bits. The dynamic file
+(`espnet_ext.export.onnx_file.write_int8`) needs no audio and is nearer to the model.
 """
 
 import tempfile
