@@ -104,6 +104,8 @@ Every other option of asr.sh is passed on to it:
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_options.sh
 . "${here}/encrl_options.sh"
+# shellcheck source=egs2/TEMPLATE/encrl1/encrl_names.sh
+. "${here}/encrl_names.sh"
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_jobs.sh
 . "${here}/encrl_jobs.sh"
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_train.sh
@@ -112,80 +114,6 @@ here=$(dirname "${BASH_SOURCE[0]}")
 . "${here}/encrl_decode.sh"
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_publish.sh
 . "${here}/encrl_publish.sh"
-
-# Names of experiments, as asr.sh makes them
-clean() { sed -e 's/--/_/g' -e 's/[ |=/]//g' <<< "$1"; }
-suffix="${feats_type}"
-[ "${lang}" = noinfo ] || suffix+="_${lang}"
-suffix+="_${token_type}"
-[ "${token_type}" = bpe ] && suffix+="${nbpe}"
-[ -n "${speed_perturb_factors}" ] && sp=_sp || sp=
-stats_dir="${expdir}/asr_stats_${suffix}${sp}"
-config_tag() { # config files, default name -> "_tag" of each but the default
-    local file name
-    for file in $1; do
-        name=$(basename "${file}" .yaml)
-        [ "${name}" = "$2" ] || printf '_%s' "${name}"
-    done
-}
-teacher_exp="${expdir}/asr_teacher$(config_tag "${teacher_config}" teacher)_${suffix}$(clean "${teacher_args}")${sp}"
-teacher_tag=$(config_tag "${teacher_config}" teacher)
-if [ -n "${teacher}" ]; then
-    # shellcheck disable=SC2001
-    teacher_tag="_from_$(sed 's/[^A-Za-z0-9]\+/_/g; s/^_//; s/_$//' <<< "${teacher%/}")"
-    teacher_exp="${expdir}/asr_teacher${teacher_tag}"
-fi
-encrl_tag="encrl$(config_tag "${encrl_config}" encrl)$(clean "${encrl_args}")${unlabelled_set:+_${unlabelled_set}}${teacher_tag}"
-encrl_exp="${expdir}/${encrl_tag}_${students// /_}_${suffix}${sp}"
-if [ ! -d "${encrl_exp}" ]; then
-    # A finished EncRL training of more students serves as well.
-    for dir in "${expdir}/${encrl_tag}"_*; do
-        read -r tag trained 2> /dev/null < "${dir}/.students" || continue
-        [ "${tag}" = "${encrl_tag}_${suffix}${sp}" ] || continue
-        [ -f "${dir}/.trained" ] || continue
-        missing=$(comm -23 <(tr ' ' '\n' <<< "${students}" | sort) <(tr ' ' '\n' <<< "${trained}" | sort))
-        [ -n "${missing}" ] || encrl_exp=${dir}
-    done
-fi
-student_start() { # student, source -> directory of the model.pth that it starts from
-    case "$2" in
-        encrl) echo "${encrl_exp}/$1${encrl_checkpoint:+_${encrl_checkpoint%.pth}}" ;;
-        teacher) echo "${expdir}/layers_$1_${layer_selection}${teacher_tag}_${suffix}${sp}" ;;
-    esac
-}
-student_exp() { # student, source
-    local tag=$2 args=${finetune_args}
-    if ! ${finetune} && [ "$2" != scratch ]; then
-        student_start "$@"
-        return
-    fi
-    case "$2" in
-        encrl) tag="${encrl_tag}${encrl_checkpoint:+_${encrl_checkpoint%.pth}}" ;;
-        teacher)
-            [ "${layer_selection}" = last ] || tag+="_${layer_selection}"
-            tag+=${teacher_tag} ;;
-    esac
-    if [ "$2" = scratch ]; then
-        tag+=$(config_tag "${scratch_config}" scratch) args=${scratch_args}
-    else
-        tag+=$(config_tag "${finetune_config}" finetune)
-    fi
-    echo "${expdir}/asr_$1_${tag}_${suffix}$(clean "${args}")${sp}"
-}
-if [ -z "${inference_tag}" ]; then
-    inference_tag=${decoder}
-    if [ -n "${inference_config}" ]; then
-        inference_tag=$(basename "${inference_config}" .yaml)
-        [ "${decoder}" = espnet ] || inference_tag="${decoder}_${inference_tag}"
-    fi
-    inference_tag+="$(clean "${inference_args}")_asr_model_${inference_asr_model%.*}"
-fi
-if [ "${token_type}" = bpe ]; then
-    token_dir="bpe_${bpemode}${nbpe}"
-else
-    token_dir="${token_type}"
-fi
-[ "${lang}" = noinfo ] && token_dir="data/token_list/${token_dir}" || token_dir="data/${lang}_token_list/${token_dir}"
 
 # Each step's output goes to a file; the terminal shows the step, its progress and, if it fails, why.
 logdir="${expdir}/log"
