@@ -11,6 +11,7 @@ are not among the n best. After the last epoch come `*.ave_*best.pth` and their 
 `keep_previous` (called while a training runs) keeps one complete older checkpoint; `recover` repairs the directory.
 """
 
+import errno
 import math
 import os
 import pickle
@@ -174,7 +175,9 @@ def _load(path: Path, mmap: bool = False) -> dict:
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # torch looked for the zip's directory before the file's beginning
+            raise CorruptFileError(f"{path}: {error}") from error
         raise
     except pickle.UnpicklingError as error:
         if _zip_is_intact(path):

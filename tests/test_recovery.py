@@ -151,6 +151,22 @@ def test_a_broken_copy_is_not_restored(trained):
     assert epoch == 0 and not (trained / "checkpoint.prev.pth").exists()
 
 
+@pytest.mark.parametrize("size", [0, 3, 2000, 5000, 30000, 69000, 100000])
+def test_a_model_cut_anywhere_is_written_again(tmp_path, size):
+    """What torch raises depends on where a file ends: between 4 and 70 kB it is an OSError."""
+    train(tmp_path, 1)
+    state = torch.load(tmp_path / "checkpoint.pth")
+    state["model"] = {f"weight{i}": torch.zeros(50) for i in range(400)}
+    torch.save(state, tmp_path / "checkpoint.pth")
+    model = tmp_path / "1epoch.pth"
+    torch.save(state["model"], model)
+    assert model.stat().st_size > size
+    os.truncate(model, size)
+    epoch, lines = run_recover(tmp_path)
+    assert epoch == 1 and any(f"removed {model}" in line for line in lines)
+    assert torch.load(model).keys() == state["model"].keys()
+
+
 def test_a_lost_model_of_an_earlier_epoch_does_not_stop_the_averaging(tmp_path):
     exp_dir = tmp_path / "exp"
     train(exp_dir, 3, keep=4)
