@@ -129,11 +129,12 @@ def write_int8(source: Path, path: Path) -> None:
 def quiet_quantiser() -> Iterator[None]:
     """Silences ONNX Runtime's quantisation: it asks for a preparation that fails on free dimensions."""
     logger = logging.getLogger()
-    level, logger.level = logger.level, logging.ERROR
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.level = level
+        logger.setLevel(level)
 
 
 def _narrow_convolutions(model: ModelProto) -> None:

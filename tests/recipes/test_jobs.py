@@ -87,5 +87,8 @@ def test_ctrl_c_ends_the_jobs_too(tmp_path):
 
 
 def test_threads_are_shared(tmp_path):
-    body = "nproc() { echo 8; }; echo $(threads_of_each 32) $(threads_of_each 2) $(threads_of_each 1) > events"
-    assert run(tmp_path, 3, body)[1] == ["1 1"]
+    nproc = tmp_path / "nproc"
+    nproc.write_text("#!/bin/sh\necho 8\n")
+    nproc.chmod(0o755)
+    body = "PATH=.:$PATH; echo threads $(threads_of_each 32) $(threads_of_each 7) $(threads_of_each 2) > events"
+    assert run(tmp_path, 3, body)[1] == ["2 2 1"]
