@@ -16,6 +16,7 @@ import soundfile
 
 from espnet_ext.data.digits import speakers
 from espnet_ext.data.espeak import Espeak, Prosody
+from espnet_ext.data.talks import write_talk
 
 REPO = Path(__file__).resolve().parents[2]
 CORPUS_VARIABLES = ("LIBRISPEECH", "MINI_LIBRISPEECH", "TEDLIUM3")
@@ -138,31 +139,21 @@ def make_tedlium(parent: Path) -> Path:
     return root
 
 
-def _make_talk(directory: Path, chapter: Chapter, split: str) -> str:
+def _make_talk(split_dir: Path, chapter: Chapter, split: str) -> str:
     """Writes sph/ and stm/ of one talk, in which a chapter's utterances follow each other; returns its name."""
     name = f"Reader{chapter.reader}_2010"
-    gap = np.zeros(int(_GAP_SEC * RATE), dtype=np.int16)
-    samples, lines, sex = [gap], [], {"F": "female", "M": "male"}[chapter.sex]
-    label = f"<o,f0,{sex}>" if split == "train" else f"<F0_{chapter.sex}>"
+    sex = {"F": "female", "M": "male"}[chapter.sex]
+    segments: list[tuple[str | None, np.ndarray]] = []
     for number, (words, utterance) in enumerate(chapter.utterances):
-        start_sec = sum(map(len, samples)) / RATE
-        end_sec = start_sec + len(utterance) / RATE
         tokens = words.lower().replace("'", " '").split()  # TED-LIUM writes "it 's"
         if number == 0:
             tokens[0] = "<unk>"
         if number == 1:
             tokens[2:2] = ["{NOISE}", "<sil>", "the(2)"]
-        ending = f" ({name}-{start_sec:.2f}-{end_sec:.2f}-F0_M-S0)" if split == "train" else ""
-        lines += [
-            f"{name} 1 gap {start_sec - _GAP_SEC:.2f} {start_sec:.2f} <o,,> ignore_time_segment_in_scoring",
-            f"{name} 1 {name} {start_sec:.2f} {end_sec:.2f} {label} {' '.join(tokens)}{ending}",
-        ]
-        samples += [utterance, gap]
-    for kind in ("sph", "stm"):
-        (directory / kind).mkdir(parents=True, exist_ok=True)
-    (directory / "stm" / f"{name}.stm").write_text("\n".join(lines) + "\n")
-    raw = f"sox -t raw -r {RATE} -e signed -b 16 -c 1 - -t sph".split()
-    subprocess.run([*raw, directory / "sph" / f"{name}.sph"], input=np.concatenate(samples).tobytes(), check=True)
+        if split == "train":
+            tokens.append(f"({name}-0.00-1.00-F0_M-S0)")
+        segments += [(None, np.zeros(int(_GAP_SEC * RATE), dtype=np.int16)), (" ".join(tokens), utterance)]
+    write_talk(split_dir, name, f"<o,f0,{sex}>" if split == "train" else f"<F0_{chapter.sex}>", segments)
     return name
 
 

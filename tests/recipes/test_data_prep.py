@@ -75,6 +75,26 @@ def test_mini_digits(tmp_path: Path):
     assert run(work, "local/data.sh", *options).count("already made, kept") == 3
 
 
+def test_mini_tedlium3_is_the_digits_in_the_layout_of_tedlium(tmp_path: Path):
+    work = copy_recipe("mini_tedlium3", tmp_path)
+    (tmp_path / "egs2/tedlium3").symlink_to(REPO / "egs2/tedlium3")
+    options = ("--num_train", "26", "--num_valid", "6", "--num_test", "12", "--snr_db", "0,5")
+    run(work, "local/data.sh", *options)
+    for split, dset, num_utts in (("train", "train", 26), ("valid", "dev", 6), ("test", "test", 12)):
+        spoken = [
+            line.split(maxsplit=1)[1].lower()
+            for path in sorted((work / "downloads/mini_digits" / split).glob("*/*.trans.txt"))
+            for line in lines(path)
+        ]
+        assert len(spoken) == num_utts
+        assert [line.split(maxsplit=1)[1] for line in lines(work / "data" / dset / "text")] == spoken
+        assert "downloads/TEDLIUM_release-3/legacy" in (work / "data" / dset / "wav.scp").read_text()
+    assert run(work, "local/data.sh", *options).count("already made, kept") == 4
+    assert "made" in run(work, "local/data.sh", *options[:-1], "0,6")
+    (work / "downloads/TEDLIUM_release-3/legacy/manifest.json").unlink()
+    assert "manifest.json is missing or unreadable" in run(work, "local/data.sh", *options, status=2)
+
+
 def test_unknown_option_is_refused(tmp_path: Path):
     assert "--number" in run(copy_recipe("mini_digits", tmp_path), "local/data.sh", "--number", "3", status=1)
 
