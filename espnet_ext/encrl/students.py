@@ -10,6 +10,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 
 from espnet_ext.config import MODEL_KEYS, check_keys, merge, read_config
+from espnet_ext.encrl.dropout import quicken_dropout
 from espnet_ext.errors import UserError
 
 # Options of EncRLTask that a stock ASR configuration does not have.
@@ -74,6 +75,8 @@ def build_student(name: str, args: Namespace) -> ESPnetASRModel:
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.seed)
-            return ASRTask.build_model(args)
+            model = ASRTask.build_model(args)
     except (TypeError, ValueError, AssertionError) as error:
         raise UserError(f"student {name}: cannot be built: {error}") from error
+    quicken_dropout(model)
+    return model
