@@ -148,7 +148,7 @@ def main() -> None:
     seconds = {name: len(speech) / model.sample_rate for name, speech in audio.items()}
     ratio = search.seconds / ours.seconds
     text = (
-        f"# Decoding and exported files of `{args.exp_dir.name}` on {args.data_dir.name}\n\n"
+        f"# Decoding and exported files of `{args.exp_dir}` on {args.data_dir.name}\n\n"
         f"{layout(to_table(decoded, single, references, seconds))}\n\n- One thread, one process. RTF: seconds of "
         f"computing for a second of audio.\n- Greedy search in batches is {ratio:.1f} times as fast as ESPnet's on the "
         f"first {len(first)} utterances.\n- *same text as greedy*: as PyTorch's, one by one.\n"
