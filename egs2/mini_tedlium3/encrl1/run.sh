@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The digits of mini_digits as talks in TED-LIUM 3's layout, for table2 on a CPU. A quarter of an hour on two CPU cores.
+# The digits of mini_digits as talks in TED-LIUM 3's layout, for table2 on a CPU. As many hours and the same models as mini_digits.
 set -euo pipefail
 cd "$(dirname "$0")"
 
