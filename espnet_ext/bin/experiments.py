@@ -108,9 +108,13 @@ def _prepare(plan: "Plan") -> None:
 def _run(tables: "list[Table]", plans: "list[Plan]", args: argparse.Namespace) -> None:
     from espnet_ext.experiments.scheduler import Scheduler
 
+    runs = [run for plan in plans for run in plan.runs]
+    for run in runs:
+        if run.is_done:
+            run.compare_configurations()
     for plan in plans:
         _prepare(plan)
-    failed = Scheduler([run for plan in plans for run in plan.runs], args.jobs, args.gpu_ids).work()
+    failed = Scheduler(runs, args.jobs, args.gpu_ids).work()
     _report(tables, plans, args)
     if failed:
         labels = [label for run in failed for label in run.labels]

@@ -47,7 +47,7 @@ def data_names(criteria: Iterable[Criterion]) -> list[str]:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a cache was made of; it is used only where all but `utterances`, `num_bytes` and `seconds` agree.
+    """What a cache was made of; it is used only where teacher and configuration agree and it holds what is needed.
 
     Attributes:
         teacher_sha256: hash of the checkpoint.
@@ -57,6 +57,7 @@ class Manifest:
         utterances: number of them.
         num_bytes: size of the archives.
         seconds: that the computation took, summed over processes; None where not known.
+        shards: hash of the utterances of each shard, by which an unfinished cache is continued.
         version: of this format.
     """
 
@@ -67,6 +68,7 @@ class Manifest:
     utterances: int = 0
     num_bytes: int = 0
     seconds: float | None = None
+    shards: str | None = None
     version: int = VERSION
 
     def write(self, directory: Path) -> None:

@@ -53,6 +53,8 @@ done
 [[ " greedy beam lexicon espnet " == *" ${decoder} "* ]] \
     || die "--decoder: '${decoder}' is not greedy, beam, lexicon or espnet"
 [ "${decoder}" != greedy ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder beam, lexicon or espnet"
+[ -z "${inference_config}" ] || [ -f "${inference_config}" ] \
+    || die "--inference_config ${inference_config} does not exist in ${PWD}, where relative paths start"
 for name in finetune teacher_cache list_models gpu_inference verbose skip_export skip_upload_hf; do
     [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
 done
