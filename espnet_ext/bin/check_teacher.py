@@ -53,6 +53,7 @@ def main(cmd: list[str] | None = None) -> None:
     except NoCTCError as error:  # serves criteria on its encoder
         say(f"not decoded: {error}")
         return
+    data.check_rate(model.sample_rate)
     hypotheses = {}
     for batch in make_batches({name: data.samples[name] for name in names}, 120 * model.sample_rate, 0.05):
         found = decode_batch(model.model, [data.read(name).to(device) for name in batch])

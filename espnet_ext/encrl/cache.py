@@ -22,7 +22,7 @@ from torch import Tensor
 
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.errors import UserError
-from espnet_ext.files import atomic
+from espnet_ext.files import atomic, file_sha256
 from espnet_ext.model_files import find_model_files
 
 VERSION = 1
@@ -107,11 +107,9 @@ def identify(teacher: str) -> tuple[str, str]:
     from espnet_ext.config import MODEL_KEYS, read_config
 
     config_file, checkpoint = find_model_files(teacher)
-    with checkpoint.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     model = {key: value for key, value in read_config(config_file).items() if key in MODEL_KEYS}
     model.pop("normalize_conf", None)  # a path; the statistics themselves are in the checkpoint
-    return digest, hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+    return file_sha256(checkpoint), hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
 def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], utterances: Sequence[str]) -> None:
