@@ -137,6 +137,22 @@ def test_bad_options_stop_before_any_work(options, message):
         experiments.main(options)
 
 
+def test_data_are_prepared_once_for_all_seeds(tmp_path):
+    recipe = tmp_path / "encrl1"
+    (recipe / "conf").mkdir(parents=True)
+    (recipe / "conf/experiments.yaml").write_text("variants: {ours: {}}\n")
+    (recipe / "run.sh").write_text(
+        "#!/usr/bin/env bash\n"
+        'while [ $# -gt 0 ]; do printf -v "${1#--}" %s "$2"; shift 2; done\n'
+        'mkdir -p dump "${expdir}"; echo "${stage}-${stop_stage} ${expdir} ${nbpe}" >> calls\n'
+    )
+    (recipe / "run.sh").chmod(0o755)
+    for seed, nbpe in ((1, "30"), (2, "30"), (2, "30"), (3, "40")):
+        experiments._prepare(Plan(Corpus.read(recipe), [], "ours", seed, {"nbpe": nbpe, "nj": str(seed)}))
+    calls = (recipe / "calls").read_text().splitlines()
+    assert calls == ["1-10 exp/ours_seed1 30", "10-10 exp/ours_seed2 30", "1-10 exp/ours_seed3 40"]
+
+
 @needs_espnet
 def test_finished_runs_notice_changed_configurations_and_find_the_validation_set(tmp_path):
     recipe = tmp_path / "egs2/tiny/encrl1"

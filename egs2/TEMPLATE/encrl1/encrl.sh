@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One large CTC model (teacher) -> several small ones (students): EncRL, CTC finetuning, decoding, scoring.
-# Runs in a recipe directory. Every stage but EncRL itself is ESPnet's own asr.sh, called once per model.
+# Runs in a recipe directory. Data, CTC training, scoring and packing are ESPnet's own asr.sh, called once per model.
 set -euo pipefail
 # First, because asr.sh and python3 are there only after the installation that it makes.
 . ./path.sh
@@ -97,7 +97,7 @@ Stages (asr.sh's numbers):
 Options:
 $(sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed '$d' \
     | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ ]*) *# (.*)/    --\1|\3 (default=\2)/; s/^ +# /|/; s/^# (.*)/\n  \1/' \
-    | awk -F'|' 'NF == 2 { printf "%-24s %s\n", $1, $2; next } { print }')
+    | sed 's/ (default=)$//' | awk -F'|' 'NF == 2 { printf "%-24s %s\n", $1, $2; next } { print }')
 
 Every other option of asr.sh is passed on to it:
 "

@@ -12,6 +12,9 @@ download_model lm_args num_splits_asr num_ref num_inf use_k2 use_streaming use_m
 
 for arg in "$@"; do
     case "${arg}" in --help | -h)
+        recipe=("$@")
+        unset 'recipe[-1]'
+        [ ${#recipe[@]} -eq 0 ] || printf 'This recipe sets: %s\n\n' "$(printf '%q ' "${recipe[@]}")"
         echo "${help_message}$(asr_options | grep -vxF -e "$(own_options)" -e "$(tr ' ' '\n' <<< "${managed}")" \
             | sed 's/^/--/' | paste -sd' ' | fold -s -w 110 | sed 's/^/    /')"
         exit 0 ;;
