@@ -1,6 +1,5 @@
 """Finds and reads the two files of an ESPnet model: its training configuration and a checkpoint."""
 
-import fcntl
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import write_config
 from espnet_ext.errors import UserError, did_you_mean
-from espnet_ext.files import atomic
+from espnet_ext.files import atomic, locked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,8 +145,7 @@ def _unpack(archive: Path) -> tuple[Path, Path]:
     stat = archive.stat()
     version = [str(directory), stat.st_size, stat.st_mtime_ns]
     try:
-        with directory.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(directory.with_suffix(".lock")):
             done = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
             if done.get("version") != version:
                 shutil.rmtree(directory, ignore_errors=True)

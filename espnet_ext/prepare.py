@@ -54,24 +54,30 @@ def prepare(jobs: list[Job], vocab_size: int, override: Mapping[str, Any] = Mapp
     """
     merged, need = {}, 0
     for job in jobs:
-        merged[job] = merge(_merged_config(job), override)
+        merged[job] = merge(merged_config(job), override)
         parameters = sum(_num_parameters(model) for model in _build(job, merged[job], vocab_size))
         need += _checkpoint_bytes(parameters, merged[job])
-        _check_unchanged(job, merged[job])
+        changed_options(job, merged[job])
     if jobs:
         _check_disk(jobs[0].exp_dir.parent, need)
     for job in jobs:
         write_config(merged[job], job.exp_dir / MERGED)
 
 
-def _merged_config(job: Job) -> dict[str, Any]:
+def merged_config(job: Job) -> dict[str, Any]:
+    """Returns what the configurations of a job say together.
+
+    Raises:
+        UserError: unknown keys, or a file that cannot be read.
+    """
     valid = option_names((EncRLTask if job.students else ASRTask).get_parser())
     merged: dict[str, Any] = {}
     for path in job.configs:
         config = read_config(path)
         check_keys(config, valid, path)
         merged = merge(merged, config)
-    return merged
+    # A student that changes makes another experiment too.
+    return merged | ({"students": read_students(job.students)} if job.students else {})
 
 
 def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetASRModel]:
@@ -82,7 +88,7 @@ def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetA
     defaults = {**vars(parser.parse_args([])), **config, "token_list": tokens, "normalize": None}
     if job.students:
         parse_criteria(defaults["criteria"])
-        pairs = read_students(job.students).items()
+        pairs = config["students"].items()
         return [build_student(name, student_args(Namespace(**defaults), conf)) for name, conf in pairs]
     try:
         return [ASRTask.build_model(Namespace(**defaults))]
@@ -100,16 +106,22 @@ def _checkpoint_bytes(parameters: int, config: Mapping[str, Any]) -> int:
     return _BYTES * parameters * (files + 3)  # checkpoint.pth holds Adam's moments too
 
 
-def _check_unchanged(job: Job, config: Mapping[str, Any]) -> None:
+def changed_options(job: Job, config: Mapping[str, Any]) -> list[str]:
+    """Returns the options that differ from those that a job was begun with; none where it was not.
+
+    Raises:
+        UserError: an option differs with which the training cannot go on.
+    """
     if not (job.exp_dir / "checkpoint.pth").exists() or not (job.exp_dir / MERGED).exists():
-        return
+        return []
     before = read_config(job.exp_dir / MERGED)
-    changed = [k for k in sorted({*before, *config} - _MAY_CHANGE) if before.get(k) != config.get(k)]
-    if changed:
+    changed = [key for key in sorted({*before, *config}) if before.get(key) != config.get(key)]
+    if wrong := [key for key in changed if key not in _MAY_CHANGE]:
         raise UserError(
-            f"{job.exp_dir} was trained with another configuration ({', '.join(changed)}); delete it to train anew, "
+            f"{job.exp_dir} was trained with another configuration ({', '.join(wrong)}); delete it to train anew, "
             f"or give the new configuration ({job.configs[-1]}) another file name"
         )
+    return changed
 
 
 def _check_disk(directory: Path, need_bytes: int) -> None:

@@ -38,7 +38,8 @@ def test_merged_configurations_are_written(files):
     prepare(jobs(files), vocab_size=10)
     merged = yaml.safe_load((files / "exp/asr_e1/recipe.yaml").read_text())
     assert merged["max_epoch"] == 2 and merged["encoder_conf"] == STUDENT["encoder_conf"]
-    assert yaml.safe_load((files / "exp/encrl/recipe.yaml").read_text()) == {"max_epoch": 1}
+    expected = {"max_epoch": 1, "students": {"e1": STUDENT}}
+    assert yaml.safe_load((files / "exp/encrl/recipe.yaml").read_text()) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,14 @@ def test_a_started_training_keeps_its_configuration(files):
     prepare(jobs(files), vocab_size=10)  # training longer is the same experiment
     change(files / "finetune.yaml", optim="sgd")
     with pytest.raises(UserError, match=r"asr_e1 was trained with another configuration \(optim\)"):
+        prepare(jobs(files), vocab_size=10)
+
+
+def test_a_started_encrl_keeps_its_students(files):
+    prepare(jobs(files), vocab_size=10)
+    (files / "exp/encrl/checkpoint.pth").touch()
+    change(files / "e1.yaml", encoder_conf=STUDENT["encoder_conf"] | {"num_blocks": 2})
+    with pytest.raises(UserError, match=r"encrl was trained with another configuration \(students\)"):
         prepare(jobs(files), vocab_size=10)
 
 

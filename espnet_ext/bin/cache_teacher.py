@@ -52,6 +52,7 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_ext.config import read_config
     from espnet_ext.encrl.cache_writer import plan, write_cache
     from espnet_ext.encrl.criteria import parse_criteria
+    from espnet_ext.files import locked
 
     criteria = []
     if args.config:
@@ -59,8 +60,9 @@ def main(cmd: list[str] | None = None) -> None:
         criteria = parse_criteria(entries if entries is not None else yaml.safe_load("[{loss: clip, on: encoder}]"))
     options = {"batch_sec": args.batch_sec, "max_padding": args.max_padding, "ngpu": args.ngpu}
     options["audio_format"] = args.audio_format
-    job = plan(args.teacher, args.data_dir, args.output_dir, criteria, args.dtype, args.shard_size, **options)
-    manifest = write_cache(job, args.nj)
+    with locked(args.output_dir.with_name(f".{args.output_dir.name}.lock")):  # trainings may share a teacher
+        job = plan(args.teacher, args.data_dir, args.output_dir, criteria, args.dtype, args.shard_size, **options)
+        manifest = write_cache(job, args.nj)
     print(f"{args.output_dir}: {manifest.utterances} utterances, {manifest.num_bytes / 2**20:.0f} MiB")
 
 

@@ -21,33 +21,51 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--utterances", type=int, default=50, help="How many, evenly spaced over the set")
     parser.add_argument("--audio_format", default="flac", help="Of a set without a file audio_format, as in asr.sh")
     parser.add_argument("--ngpu", type=int, default=0, help="0: decode on the CPU")
+    parser.add_argument("--output", type=Path, help="A file for what is printed")
     return parser
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Prints one line."""
+    """Prints one line, and a second one if the teacher is bad."""
     args = get_parser().parse_args(cmd)
     from espnet_ext.bin.score import read_text, score
     from espnet_ext.decode.greedy import decode_batch, make_batches
-    from espnet_ext.decode.model import load_model
+    from espnet_ext.decode.model import NoCTCError, load_model
     from espnet_ext.decode.sets import DecodingSet
+    from espnet_ext.files import atomic
 
     data = DecodingSet.open(args.data_dir, args.audio_format)
     references = {name: text for name, text in read_text(args.data_dir / "text").items() if name in data.samples}
     if not references or args.utterances < 1:
         raise UserError(f"{args.data_dir / 'text'}: no utterance to decode; prepare the data again (stages 1-5)")
-    names = list(references)[:: max(1, len(references) // args.utterances)][: args.utterances]
+    count = min(args.utterances, len(references))
+    names = [list(references)[i * len(references) // count] for i in range(count)]
     device = "cuda" if args.ngpu else "cpu"
-    model = load_model(args.teacher, None, device)
+
+    def say(text: str) -> None:
+        print(text)
+        if args.output:
+            with atomic(args.output) as temporary:
+                temporary.write_text(f"{text}\n", encoding="utf-8")
+
+    try:
+        model = load_model(args.teacher, None, device)
+    except NoCTCError as error:  # serves criteria on its encoder
+        say(f"not decoded: {error}")
+        return
+    data.check_rate(model.sample_rate)
     hypotheses = {}
     for batch in make_batches({name: data.samples[name] for name in names}, 120 * model.sample_rate, 0.05):
         found = decode_batch(model.model, [data.read(name).to(device) for name in batch])
         hypotheses |= {n: model.text(model.tokens(h.token_ids)) for n, h in zip(batch, found, strict=True)}
     references = {name: references[name] for name in names}
     words, characters = (score(references, hypotheses, {}, characters=chars).wer for chars in (False, True))
-    print(f"WER {words:.1f} %, CER {characters:.1f} % ({len(names)} utterances of {args.data_dir.name}, greedy)")
+    text = f"WER {words:.1f} %, CER {characters:.1f} % ({len(names)} utterances of {args.data_dir.name}, greedy)"
     if words > _MAX_WER:
-        print(f"warning: a teacher with {words:.0f} % of the words wrong has little to teach; see docs/how-it-works.md")
+        text += (
+            f"\nwarning: a teacher with {words:.0f} % of the words wrong has little to teach; see docs/how-it-works.md"
+        )
+    say(text)
 
 
 if __name__ == "__main__":

@@ -109,6 +109,8 @@ def main(cmd: list[str] | None = None) -> None:
     sets = [DecodingSet.open(args.data_dir / name, args.audio_format) for name in args.test_sets.split()]
     device = "cuda" if args.ngpu else "cpu"
     model = load_model(args.exp_dir, args.asr_model_file, device)
+    for data in sets:
+        data.check_rate(model.sample_rate)
     search = make_search(args, model)
     frame_sec = EspnetRecognizer(model, device).frame_samples / model.sample_rate if args.ctm else None
     for name, data in zip(args.test_sets.split(), sets, strict=True):

@@ -10,6 +10,7 @@ What is finished is kept, what was interrupted resumes. Options after `--` go to
 """
 
 import argparse
+import hashlib
 import os
 import shlex
 import subprocess
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from espnet_ext.experiments.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+# Options of run.sh on which neither data nor tokens depend.
+_NOT_OF_DATA = ("conf_dir", "expdir", "gpu_inference", "inference_nj", "model_nj", "ngpu", "nj", "num_nodes", "seed")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -89,28 +94,42 @@ def _print_commands(plans: "list[Plan]") -> None:
             print(shlex.join(["./run.sh", "--stage", "11", "--stop_stage", "13", *run.arguments]))
 
 
-def _preparation(plan: "Plan") -> list[str]:
+def _preparation(plan: "Plan", first: int = 1) -> list[str]:
     words = [word for name, value in plan.preparation.items() for word in (f"--{name}", value)]
-    return ["./run.sh", "--stage", "1", "--stop_stage", "10", *words]
+    return ["./run.sh", "--stage", str(first), "--stop_stage", "10", *words]
 
 
 def _prepare(plan: "Plan") -> None:
-    """Stages 1 to 10, once for each directory of experiments."""
-    marker = plan.corpus.directory / plan.base["expdir"] / ".prepared"
-    if marker.is_file():
+    """Stages 1 to 9 once for each choice of data and tokens, stage 10 once for each directory of experiments."""
+    directory = plan.corpus.directory
+    finished = directory / plan.base["expdir"] / ".prepared"
+    if finished.is_file():
         return
-    print(f"{plan.variant}, seed {plan.seed}: data, tokens and statistics", flush=True)
-    if subprocess.run(_preparation(plan), cwd=plan.corpus.directory, stdin=subprocess.DEVNULL, check=False).returncode:
-        raise UserError(f"stages 1-10 failed in {plan.corpus.directory}; the message is above")
-    marker.touch()
+    choice = sorted((name, value) for name, value in plan.preparation.items() if name not in _NOT_OF_DATA)
+    digest = hashlib.sha256(repr(choice).encode()).hexdigest()[:10]
+    data = directory / plan.base.get("dumpdir", "dump") / f".prepared_{digest}"
+    first = 10 if data.is_file() else 1
+    print(
+        f"{plan.variant}, seed {plan.seed}: {'statistics' if data.is_file() else 'data, tokens, statistics'}",
+        flush=True,
+    )
+    command = _preparation(plan, first)
+    if subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL, check=False).returncode:
+        raise UserError(f"stages {first}-10 failed in {directory}; the message is above")
+    data.touch()
+    finished.touch()
 
 
 def _run(tables: "list[Table]", plans: "list[Plan]", args: argparse.Namespace) -> None:
     from espnet_ext.experiments.scheduler import Scheduler
 
+    runs = [run for plan in plans for run in plan.runs]
+    for run in runs:
+        if run.is_done:
+            run.compare_configurations()
     for plan in plans:
         _prepare(plan)
-    failed = Scheduler([run for plan in plans for run in plan.runs], args.jobs, args.gpu_ids).work()
+    failed = Scheduler(runs, args.jobs, args.gpu_ids).work()
     _report(tables, plans, args)
     if failed:
         labels = [label for run in failed for label in run.labels]

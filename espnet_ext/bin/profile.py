@@ -29,7 +29,7 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     if args.runs < 1:
         raise UserError("--runs must be at least 1")
-    from espnet_ext.export.profile import find_subjects, measure, to_rows, write_profile
+    from espnet_ext.export.profile import find_subjects, measure, model_names, to_rows, write_profile
     from espnet_ext.report.size import model_size
 
     subjects = list(find_subjects(args.exp_dirs))
@@ -38,7 +38,7 @@ def main(cmd: list[str] | None = None) -> None:
         print(f"{number}/{len(subjects)} {subject.model}: {subject.runtime} {subject.precision}", flush=True)
         measured.append(measure(subject, args.runs))
     notes: list[str] = []
-    sizes = {exp_dir.name: model_size(exp_dir, notes) for exp_dir in args.exp_dirs}
+    sizes = {name: model_size(exp_dir, notes) for exp_dir, name in model_names(args.exp_dirs).items()}
     for note in notes:
         print(note)
     print(write_profile(to_rows(measured, sizes), args.runs, args.output))

@@ -1,6 +1,6 @@
 r"""Transcribes audio files and folders with a CTC model: ESPnet's, or an exported ONNX file.
 
-Any length, sampling rate, number of channels and format that libsndfile reads. Long audio is heard in windows, in
+Any length, sampling rate, number of channels and format that libsndfile reads. Long audio is processed in windows, in
 bounded memory. A file that cannot be read is reported and left out; the exit status is then 1.
 
 Example:
@@ -25,8 +25,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir", type=Path, help="A file for each audio file goes there (default: to the screen)"
     )
-    parser.add_argument("--window_sec", type=float, default=30.0, help="Audio that the model hears at once")
-    parser.add_argument("--context_sec", type=float, default=3.0, help="Of it, on each side, only heard as context")
+    parser.add_argument("--window_sec", type=float, default=30.0, help="Audio that the model gets at once")
+    parser.add_argument("--context_sec", type=float, default=3.0, help="Of it, on each side, context only")
     parser.add_argument("--ngpu", type=int, default=0, help="0: the CPU")
     parser.add_argument("audio", nargs="+", type=Path, help="Files and folders")
     return parser
@@ -53,7 +53,12 @@ def main(cmd: list[str] | None = None) -> None:
     for file in tqdm(files, unit="file", disable=len(files) == 1):
         try:
             words = transcribe(recognizer, read_blocks(file, recognizer.sample_rate, window, overlap), overlap)
-        except (OSError, RuntimeError, TypeError) as error:  # soundfile's errors are of all three kinds
+        except (
+            OSError,
+            RuntimeError,
+            TypeError,
+            UserError,
+        ) as error:  # soundfile's errors are of the first three kinds
             failed += 1
             print(f"error: {file} is left out: {error}", file=sys.stderr)
             continue

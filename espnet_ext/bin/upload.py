@@ -84,6 +84,7 @@ def _results(args: argparse.Namespace) -> "Results":
 def _card(args: argparse.Namespace, results: "Results", files: list[str]) -> str:
     from espnet_ext.config import read_config
     from espnet_ext.zoo.card import describe_teacher, front_matter, make_card
+    from espnet_ext.zoo.repository import ONNX, min_samples
 
     student = next(system for system in results.systems if system.runs[0].exp_dir == args.exp_dir)
     for name in results.test_sets:
@@ -94,7 +95,7 @@ def _card(args: argparse.Namespace, results: "Results", files: list[str]) -> str
     metadata = front_matter(results, student, args.language, args.license, args.dataset or args.repo.split("/")[1])
     config = read_config(args.exp_dir / "config.yaml")
     words = describe_teacher(teacher and teacher.exp_dir)
-    return make_card(results, student, args.repo, config, files, words, metadata)
+    return make_card(results, student, args.repo, config, files, min_samples(args.exp_dir / ONNX), words, metadata)
 
 
 if __name__ == "__main__":

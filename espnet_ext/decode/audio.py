@@ -12,8 +12,20 @@ from torch import Tensor
 from espnet_ext.errors import UserError
 
 # Not raw samples, which do not say their rate.
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"} | {".opus", ".oga", ".sph"}
+SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"} | {
+    ".aif",
+    ".aifc",
+    ".oga",
+    ".opus",
+    ".snd",
+    ".sph",
+}
+# What libsndfile does not read: found in folders all the same, so that it is reported and not passed over.
+_UNREADABLE = {".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
+# Length of a compressed file as its header has it, and as it is decoded, differ a little.
+_LENGTH_TOLERANCE = 0.99
 
+_UNKNOWN_LENGTH = 1 << 62
 # Read at once, so that a long file is never in memory as a whole.
 _READ_SAMPLES = 1 << 20
 
@@ -34,7 +46,9 @@ def find_audio(paths: list[Path]) -> dict[Path, Path]:
         if path.is_file():
             found[path] = Path(path.name)
             continue
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
+        inside = sorted(
+            file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES | _UNREADABLE
+        )
         if not inside:
             raise UserError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES)[:6])} ...)")
         found |= {file: file.relative_to(path) for file in inside}
@@ -52,15 +66,19 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
 
     Raises:
         soundfile.LibsndfileError: the file cannot be read.
+        UserError: it ends before its header says.
     """
     with soundfile.SoundFile(path) as file:
         resampler = None
         if file.samplerate != sample_rate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-        pending, start, ended = np.zeros(0, np.float32), 0, False
+        pending, start, ended, read = np.zeros(0, np.float32), 0, False, 0
         while not ended:
             samples = file.read(_READ_SAMPLES, dtype="float32", always_2d=True).mean(axis=1)
             ended = len(samples) < _READ_SAMPLES
+            read += len(samples)
+            if ended and read < _LENGTH_TOLERANCE * file.frames < _UNKNOWN_LENGTH:
+                raise UserError(f"{path} is cut off: {read} of {file.frames} samples; copy it again")
             if resampler:
                 samples = resampler.resample_chunk(samples, last=ended)
             pending = np.concatenate([pending, samples])

@@ -1,6 +1,6 @@
 """Transcribes audio of any length in bounded memory: overlapping windows, joined frame by frame.
 
-A conformer hears a whole utterance at once and does not stream. In windows it hears only what is near: each window is
+A conformer gets a whole utterance at once and does not stream. In windows it gets only what is near: each window is
 computed with context on both sides, whose frames are then dropped, and one greedy search runs over the joined frames.
 So a word at a border is neither cut nor said twice.
 """
@@ -19,8 +19,8 @@ def window_samples(recognizer: Recognizer, window_sec: float, context_sec: float
 
     Args:
         recognizer: the model.
-        window_sec: audio that it hears at once.
-        context_sec: of it, on each side, what is heard but not transcribed.
+        window_sec: audio that it gets at once.
+        context_sec: of it, on each side, what is context and not transcribed.
     """
     frame = recognizer.frame_samples
     context = max(1, round(context_sec * recognizer.sample_rate / frame))

@@ -1,5 +1,6 @@
 """A CTC model with what turns its token ids into text."""
 
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,13 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
 
+from espnet_ext.config import read_config, recipe_directory
 from espnet_ext.errors import UserError
 from espnet_ext.model_files import find_model_files
+
+
+class NoCTCError(UserError):
+    """A model has no CTC output to decode with."""
 
 
 @dataclass
@@ -39,20 +45,28 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
         device: `cpu` or `cuda`.
 
     Raises:
-        UserError: No such model, it cannot be built, or it has no CTC output.
+        UserError: No such model, or it cannot be built.
+        NoCTCError: It has no CTC output.
     """
     import humanfriendly
 
-    config_file, checkpoint_file = find_model_files(source, checkpoint)
+    config_file, checkpoint_file = (path.absolute() for path in find_model_files(source, checkpoint))
+    root = recipe_directory(config_file, read_config(config_file))
     try:
-        model, args = ASRTask.build_model_from_file(config_file, checkpoint_file, device)
+        with chdir(root):  # where its relative paths start
+            model, args = ASRTask.build_model_from_file(config_file, checkpoint_file, device)
     except Exception as error:  # whatever the configuration asks for and is not there
         raise UserError(f"{checkpoint_file} cannot be loaded with {config_file}: {error}") from error
     if getattr(model, "ctc", None) is None or model.ctc_weight == 0:
-        raise UserError(
+        raise NoCTCError(
             f"{config_file}: the model has no trained CTC output (ctc_weight 0); decode with --decoder espnet"
         )
-    tokenizer = build_tokenizer(args.token_type, bpemodel=args.bpemodel, space_symbol="<space>")
+    bpemodel = args.bpemodel
+    if args.token_type == "bpe":
+        bpemodel = root / bpemodel
+        if not bpemodel.is_file():  # ESPnet opens it only when the first text is made
+            raise UserError(f"{config_file} names the BPE model {args.bpemodel}, which is not in {root}; copy it there")
+    tokenizer = build_tokenizer(args.token_type, bpemodel=bpemodel, space_symbol="<space>")
     fs = (args.frontend_conf or {}).get("fs", 16000)
     sample_rate = humanfriendly.parse_size(fs) if isinstance(fs, str) else int(fs)
     return CTCModel(model.eval(), TokenIDConverter(args.token_list), tokenizer, sample_rate)

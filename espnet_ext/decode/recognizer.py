@@ -71,11 +71,12 @@ class OnnxRecognizer:
         if metadata.get("model_type") != "espnet_ctc" or metadata.get("input") != "waveform":
             raise UserError(f"{path} is no waveform model of espnet_ext.bin.export_onnx; give its model.onnx")
         self.sample_rate, self.tokens = int(metadata["sample_rate"]), json.loads(metadata["tokens"])
+        self._min_samples = int(metadata.get("min_samples", MIN_SAMPLES))
         self.frame_samples = _frame_samples(self, int(metadata["hop_length"]))
 
     def __call__(self, speech: Tensor) -> Tensor:
         """See `Recognizer`."""
-        if len(speech) < MIN_SAMPLES:
+        if len(speech) < self._min_samples:
             return torch.zeros(0, len(self.tokens))
         log_probs, frames = self._runtime(speech[None], torch.tensor([len(speech)]))
         return log_probs[0, : int(frames[0])]

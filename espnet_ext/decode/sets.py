@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import kaldiio
+import soundfile
 import torch
 from espnet2.fileio.read_text import read_2columns_text
 from espnet2.train.dataset import ESPnetDataset
@@ -24,6 +26,7 @@ class DecodingSet:
     directory: Path
     audio: ESPnetDataset
     samples: dict[str, int]
+    audio_format: str
 
     @classmethod
     def open(cls, directory: Path, default_audio_format: str = "flac") -> "DecodingSet":
@@ -42,10 +45,30 @@ class DecodingSet:
         names = list(read_2columns_text(scp))
         counts_file = directory / "utt2num_samples"
         counts = read_2columns_text(counts_file) if counts_file.is_file() else {}
-        data = cls(directory, audio, {})
+        data = cls(directory, audio, {}, audio_format)
         # Only an order of decoding hangs on these: a set without the file has them read from its audio.
         data.samples = {name: int(counts[name]) if name in counts else len(data.read(name)) for name in names}
         return data
+
+    def check_rate(self, sample_rate: int) -> None:
+        """Compares the sampling rate of the first file with a model's, Hz; ESPnet's reader forgets it.
+
+        Raises:
+            UserError: They differ.
+        """
+        name, path = next(iter(read_2columns_text(self.directory / "wav.scp").items()))
+        try:
+            if "ark" in self.audio_format:
+                rate = kaldiio.load_mat(path)[0]
+            else:
+                rate = soundfile.info(path).samplerate
+        except Exception as error:  # as in read
+            raise UserError(f"{self.directory / 'wav.scp'}: the audio of {name} cannot be read: {error}") from error
+        if rate != sample_rate:
+            raise UserError(
+                f"{self.directory}: {name} has {rate} Hz, the model takes {sample_rate} Hz; format the set for it "
+                f"(stages 3-5 with --fs {sample_rate})"
+            )
 
     def read(self, name: str) -> torch.Tensor:
         """Reads the audio of an utterance, (samples,).

@@ -68,7 +68,7 @@ def check_agreement(
     names = ", ".join(criterion.name for criterion in criteria)
     if t.sample_rate_hz != s.sample_rate_hz:
         raise UserError(
-            f"teacher {teacher_name} hears {t.sample_rate_hz} Hz, student {student_name} {s.sample_rate_hz} Hz: "
+            f"teacher {teacher_name} takes {t.sample_rate_hz} Hz, student {student_name} {s.sample_rate_hz} Hz: "
             f"criteria {names} compare outputs for the same audio; give both the same --fs (frontend_conf fs)"
         )
     ratio = t.frames_per_sec / s.frames_per_sec

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.errors import UserError
-from espnet_ext.files import atomic
+from espnet_ext.files import atomic, file_sha256
 from espnet_ext.model_files import find_model_files
 
 VERSION = 1
@@ -47,7 +47,7 @@ def data_names(criteria: Iterable[Criterion]) -> list[str]:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a cache was made of; it is used only where all but `utterances`, `num_bytes` and `seconds` agree.
+    """What a cache was made of; it is used only where teacher and configuration agree and it holds what is needed.
 
     Attributes:
         teacher_sha256: hash of the checkpoint.
@@ -57,6 +57,7 @@ class Manifest:
         utterances: number of them.
         num_bytes: size of the archives.
         seconds: that the computation took, summed over processes; None where not known.
+        shards: hash of the utterances of each shard, by which an unfinished cache is continued.
         version: of this format.
     """
 
@@ -67,6 +68,7 @@ class Manifest:
     utterances: int = 0
     num_bytes: int = 0
     seconds: float | None = None
+    shards: str | None = None
     version: int = VERSION
 
     def write(self, directory: Path) -> None:
@@ -105,11 +107,9 @@ def identify(teacher: str) -> tuple[str, str]:
     from espnet_ext.config import MODEL_KEYS, read_config
 
     config_file, checkpoint = find_model_files(teacher)
-    with checkpoint.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     model = {key: value for key, value in read_config(config_file).items() if key in MODEL_KEYS}
     model.pop("normalize_conf", None)  # a path; the statistics themselves are in the checkpoint
-    return digest, hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+    return file_sha256(checkpoint), hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
 def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], utterances: Sequence[str]) -> None:

@@ -1,11 +1,14 @@
 """Computes and stores the teacher's outputs for a data directory, in shards that are each written once."""
 
+import hashlib
 import math
 import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +20,14 @@ from tqdm import tqdm
 from espnet_ext.decode.greedy import make_batches
 from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.encrl.agreement import describe
-from espnet_ext.encrl.cache import DTYPES, ENCODER, Manifest, data_name, data_names, identify
+from espnet_ext.encrl.cache import DTYPES, ENCODER, MANIFEST, Manifest, data_name, data_names, identify
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.encrl.outputs import compute_outputs
 from espnet_ext.encrl.teacher import load_teacher
 from espnet_ext.errors import UserError
 
 _SPARE_BYTES = 200 * 2**20
+_REMEDY = "delete it, or give another --output_dir"
 
 
 @dataclass(frozen=True)
@@ -87,23 +91,26 @@ def plan(
         UserError: No such data or teacher, or `output_dir` holds the cache of something else.
     """
     data = DecodingSet.open(data_dir, options["audio_format"])
-    manifest = Manifest(*identify(teacher), dtype, tuple(data_names(criteria)))
     names = sorted(data.samples)
     shards = [
         {name: data.samples[name] for name in names[start : start + shard_size]}
         for start in range(0, len(names), shard_size)
     ]
-    unfinished = output_dir / "shards"
-    if (unfinished / "manifest.json").is_file() or (output_dir / "manifest.json").is_file():
-        before = Manifest.read(unfinished if unfinished.is_dir() else output_dir)
-        if replace(before, utterances=0, num_bytes=0, seconds=None) != manifest or before.utterances not in (
-            0,
-            len(names),
-        ):
+    partition = hashlib.sha256(repr([list(shard) for shard in shards]).encode()).hexdigest()
+    manifest = Manifest(*identify(teacher), dtype, tuple(data_names(criteria)), shards=partition)
+    finished, unfinished = output_dir / MANIFEST, output_dir / "shards" / MANIFEST
+    if finished.is_file():
+        before = Manifest.read(output_dir)
+        enough = set(before.names) >= set(manifest.names) and before.utterances == len(names)
+        same = replace(manifest, names=before.names, shards=None)
+        if not enough or replace(before, utterances=0, num_bytes=0, seconds=None, shards=None) != same:
             raise UserError(
-                f"{output_dir} holds a cache of another teacher, dtype, choice of outputs or data; give another "
-                "--output_dir, or delete it"
+                f"{output_dir} holds a cache of another teacher, dtype or data, or of too few outputs; {_REMEDY}"
             )
+    elif unfinished.is_file() and Manifest.read(unfinished.parent) != manifest:
+        raise UserError(
+            f"{output_dir} was begun for another teacher, dtype, choice of outputs, data or --shard_size; {_REMEDY}"
+        )
     return Job(teacher, data_dir, output_dir, manifest, criteria, shards, **options)
 
 
@@ -118,7 +125,7 @@ def write_cache(job: Job, num_processes: int, say: Callable[[str], None] = print
     Raises:
         UserError: Too little disk, audio that cannot be read, or a process that died.
     """
-    if (job.output_dir / "manifest.json").is_file():
+    if (job.output_dir / MANIFEST).is_file():
         say(f"{job.output_dir}: already complete")
         return Manifest.read(job.output_dir)
     missing = [shard for shard in range(len(job.shards)) if not job.list_file(shard).is_file()]
@@ -148,8 +155,18 @@ def _results(job: Job, missing: Sequence[int], num_processes: int) -> Iterator[i
         yield from map(_work, missing)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(num_processes, _start_worker, (job, context.Value("i", 0))) as pool:
-        yield from pool.imap_unordered(_work, missing)
+    with ProcessPoolExecutor(num_processes, context, _start_worker, (job, context.Value("i", 0))) as pool:
+        tasks = [pool.submit(_work, shard) for shard in missing]
+        try:
+            for task in as_completed(tasks):
+                yield task.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"{job.output_dir}: a process of the cache could not start or was killed, perhaps for its memory; run "
+                "again with fewer --nj or a smaller --batch_sec: what is written is kept"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _check_disk(job: Job, missing: Sequence[int], say: Callable[[str], None]) -> None:

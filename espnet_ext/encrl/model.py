@@ -18,6 +18,7 @@ from espnet_ext.encrl.projection import build_projection
 from espnet_ext.encrl.teacher import Teacher
 from espnet_ext.errors import UserError
 from espnet_ext.losses import LOSSES
+from espnet_ext.losses.gather import process_rank
 from espnet_ext.losses.masking import valid_frames
 
 # The shares of the gradient cost a pass through the losses, so not every update measures them.
@@ -105,8 +106,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
         transcript = (text, text_lengths)
         stats: dict[str, Tensor] = {}
         losses = {}
-        # Dropout and SpecAugment of a student must not depend on the students beside it.
-        seed = int(torch.randint(2**31, ()))
+        # Dropout and SpecAugment of a student must not depend on the students beside it; each process has its own.
+        seed = int(torch.randint(2**31, ())) + process_rank()
         for name, student in self.students.items():
             student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
             with _random_numbers_from(seed, speech.device):
@@ -135,8 +136,9 @@ class ESPnetEncRLModel(AbsESPnetModel):
     def _features(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
         if self.frontend is None:
             return speech, speech_lengths
-        # Padding beyond the longest utterance would make features depend on the batch.
-        return self.frontend(speech[:, : speech_lengths.max()], speech_lengths)
+        # Padding beyond the longest utterance would make features depend on the batch. Float32, as in ESPnet's model.
+        with torch.autocast(speech.device.type, enabled=False):
+            return self.frontend(speech[:, : speech_lengths.max()], speech_lengths)
 
     def _losses(
         self,
@@ -180,7 +182,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
     def _shares(self, parts: Mapping[str, Tensor], student: Outputs) -> dict[str, Tensor]:
         """Returns each criterion's share of the gradient norms at the student's output (encoder, or layer compared).
 
-        A criterion with a small share has no say, whatever its value; weights are to be chosen by it.
+        A criterion with a small share has little influence, whatever its value; weights are to be chosen by it.
         """
         norms = {}
         for criterion in self.criteria:

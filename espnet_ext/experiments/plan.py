@@ -13,6 +13,7 @@ import yaml
 from espnet_ext.config import check_keys, read_config
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.experiments.matrix import Row, Table
+from espnet_ext.report.scores import find_score_file
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Run:
         options: of `run.sh`.
         after: runs whose models it needs.
         prune: options of `espnet_ext.bin.prune` to be called first, or none.
+        is_outdated: its configurations have changed since, so that it goes on although everything is scored.
     """
 
     corpus: Corpus
@@ -85,6 +87,7 @@ class Run:
     options: dict[str, str]
     after: list["Run"] = field(default_factory=list)
     prune: list[str] = field(default_factory=list)
+    is_outdated: bool = False
 
     @cached_property
     def listing(self) -> dict[str, Any]:
@@ -117,28 +120,50 @@ class Run:
 
     def open_directories(self) -> set[str]:
         """Returns the experiment directories that the run still has to write; two runs must not share one."""
-        is_open = {model.exp_dir for model in self.models if not self.is_scored(model)}
-        encrl = self.listing["encrl"]
-        if encrl and not (self.corpus.directory / encrl / ".trained").is_file():
-            is_open.add(encrl)
+        is_open = {model.exp_dir for model in self.models if self.is_outdated or not self.is_scored(model)}
+        if encrl := self.listing["encrl"]:
+            trained = (self.corpus.directory / encrl["exp_dir"] / ".trained").is_file()
+            is_open |= {encrl["exp_dir"]} if self.is_outdated or not trained else set()
         return is_open
+
+    def compare_configurations(self) -> None:
+        """Finds out whether a finished run `is_outdated`.
+
+        Raises:
+            UserError: a configuration has changed so that the training cannot go on.
+        """
+        from espnet_ext.prepare import Job, changed_options, merged_config
+
+        root = self.corpus.directory
+        override = {"seed": int(self.options["seed"])} if self.options.get("seed") else {}
+        for entry in [*self.listing["models"], *filter(None, [self.listing["encrl"]])]:
+            if not entry["configs"]:
+                continue
+            students = dict(student.split("=", 1) for student in entry.get("students", ()))
+            job = Job(
+                root / entry["exp_dir"],
+                tuple(str(root / config) for config in entry["configs"]),
+                tuple(f"{name}={root / config}" for name, config in students.items()),
+            )
+            if changed_options(job, merged_config(job) | override):
+                self.is_outdated = True
 
     def is_scored(self, model: Model) -> bool:
         """Whether a model is decoded and scored on every test set, after its last change."""
         checkpoint = self.corpus.directory / model.exp_dir / model.file
         if not checkpoint.is_file():
             return False
-        for name in self.listing["test_sets"]:
-            score = self.corpus.directory / model.decode_dir / name / "score_wer"
-            results = [path for path in (score / "result.txt", score / "result_jiwer.json") if path.is_file()]
-            if not results or max(path.stat().st_mtime for path in results) < checkpoint.stat().st_mtime:
-                return False
-        return True
+        made_of = [checkpoint]
+        if self.listing["inference_config"]:
+            made_of.append(self.corpus.directory / self.listing["inference_config"])
+        changed = max(path.stat().st_mtime for path in made_of)
+        scores = [find_score_file(self.corpus.directory / model.decode_dir, name) for name in self.listing["test_sets"]]
+        return all(score is not None and score.stat().st_mtime >= changed for score in scores)
 
     @property
     def is_done(self) -> bool:
-        """Whether all of its models are scored."""
-        return all(self.is_scored(model) for model in self.models)
+        """Whether all of its models are scored, as they are configured now."""
+        return not self.is_outdated and all(self.is_scored(model) for model in self.models)
 
 
 class Plan:

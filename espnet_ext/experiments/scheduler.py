@@ -109,6 +109,7 @@ class Scheduler:
         for active in [active for active in self.active if active.process.poll() is not None]:
             self.active.remove(active)
             minutes = (time.monotonic() - active.begin) / 60
+            active.run.is_outdated = False
             if active.process.returncode == 0 and active.run.is_done:
                 left = len(self.waiting) + len(self.active)
                 self._say(f"finished in {minutes:.1f} min, {left} left: {', '.join(active.run.labels)}")

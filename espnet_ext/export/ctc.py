@@ -1,5 +1,7 @@
 """An ESPnet CTC model as one graph: waveform or features in, log-probabilities out."""
 
+import inspect
+
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from torch import Tensor, nn
@@ -27,10 +29,15 @@ class ExportedCTC(nn.Module):
         for part in ("preencoder", "postencoder"):
             if getattr(model, part, None) is not None:
                 raise UserError(f"a model with a {part} cannot be exported")
+        # Without this argument it makes its mask with Python lists, which a trace would freeze.
+        if "masks" not in inspect.signature(model.encoder.forward).parameters:
+            raise UserError(f"a {type(model.encoder).__name__} cannot be exported; conformers and E-Branchformers can")
         self.frontend = LogMel(model.frontend) if from_waveform else None
         self.normalize = Normalisation(model.normalize)
         self.encoder = rewrite(model.encoder)
         self.head = model.ctc.ctc_lo
+        # Intermediate outputs that condition the layers after them go through the CTC head in the encoder.
+        self.conditioning = {"ctc": model.ctc} if getattr(model.encoder, "interctc_use_conditioning", False) else {}
         self.eval()
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,8 +53,8 @@ class ExportedCTC(nn.Module):
         if self.frontend is not None:
             inputs, lengths = self.frontend(inputs, lengths)
         features = self.normalize(inputs, lengths)
-        # The mask is given, because ESPnet makes one with Python lists, which a trace would freeze.
-        encoded, frames, _ = self.encoder(features, lengths, masks=padding(lengths, features.size(1)))
+        masks = padding(lengths, features.size(1))
+        encoded, frames, _ = self.encoder(features, lengths, masks=masks, **self.conditioning)
         if isinstance(encoded, tuple):  # with intermediate CTC
             encoded = encoded[0]
         return self.head(encoded).log_softmax(dim=-1), frames.to(torch.int64)

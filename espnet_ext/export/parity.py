@@ -46,7 +46,7 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         features: the file takes features instead of a waveform.
 
     Raises:
-        UserError: the file gives another number of frames.
+        UserError: the file gives another number of frames, or numbers that are not finite.
     """
     runtime = OnnxCTC(path)
     result = Parity(0.0, 0, 0, 0, 0, [])
@@ -63,6 +63,8 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         if not torch.equal(frames, found_frames):
             raise UserError(f"{path}: {found_frames.tolist()} frames where ESPnet has {frames.tolist()}; do not use it")
         valid = torch.arange(expected.size(1)) < frames[:, None]
+        if not found[valid].isfinite().all():
+            raise UserError(f"{path}: log-probabilities are not finite; look at the weights of the model")
         difference = (expected - found).abs().amax(dim=-1)[valid]
         result.max_difference = max(result.max_difference, float(difference.max()))
         result.frames += int(valid.sum())

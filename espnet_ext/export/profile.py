@@ -69,15 +69,22 @@ def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
     Raises:
         UserError: no model there.
     """
-    for exp_dir in exp_dirs:
+    for exp_dir, name in model_names(exp_dirs).items():
         config, checkpoint = find_model_files(exp_dir)
         rate = sample_rate(read_config(config))
-        yield Subject(exp_dir.name, "espnet", "fp32", exp_dir, checkpoint, rate)
+        yield Subject(name, "espnet", "fp32", exp_dir, checkpoint, rate)
         folder = exp_dir / "onnx"
         for runtime, base in (("onnx", folder), ("sherpa", folder / SHERPA)):
-            for precision, name in FILES.items():
-                if (base / name).is_file():
-                    yield Subject(exp_dir.name, runtime, precision, base / name, base / name, rate)
+            for precision, file in FILES.items():
+                if (base / file).is_file():
+                    yield Subject(name, runtime, precision, base / file, base / file, rate)
+
+
+def model_names(exp_dirs: Iterable[Path]) -> dict[Path, str]:
+    """Returns what each experiment is called in the table: its name, or its path where two have the same."""
+    exp_dirs = list(exp_dirs)
+    names = [exp_dir.name for exp_dir in exp_dirs]
+    return {exp_dir: exp_dir.name if names.count(exp_dir.name) == 1 else str(exp_dir) for exp_dir in exp_dirs}
 
 
 def measure(subject: Subject, runs: int) -> Measured:

@@ -17,8 +17,11 @@ from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
+from espnet_ext.export.runtime import shortest_input
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
 from espnet_ext.export.static_int8 import write_static_int8
+from espnet_ext.files import file_sha256
+from espnet_ext.model_files import find_model_files
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
@@ -41,24 +44,30 @@ def export(args: Namespace) -> Iterator[str]:
         raise UserError(f"{args.exp_dir}: the model was trained on features, not audio; it cannot be exported")
     if args.sherpa:
         check_sherpa(model)
-    names, signals, references = _utterances(args.data_dir, args.audio_format, args.utterances)
+    names, signals, references = _utterances(args.data_dir, args.audio_format, args.utterances, model.sample_rate)
     partial = args.output_dir.with_name(f"{args.output_dir.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     metadata = _metadata(model, args.exp_dir)
+    checkpoint = find_model_files(args.exp_dir, args.asr_model_file)[1]
     report: dict[str, dict] = {}
     reference_wer = None
-    files = [(FEATURES, "fp32", False), *((FILES[name], name, True) for name in args.precisions)]
-    if not any(name == FILES["fp32"] for name, _, _ in files):
-        files.insert(1, (FILES["fp32"], "fp32", True))  # the others are made of it
+    # First that in float32, of which the others are made.
+    precisions = [name for name in FILES if name == "fp32" or name in args.precisions]
+    files = [(FEATURES, "fp32", False), *((FILES[name], name, True) for name in precisions)]
     for name, precision, from_waveform in files:
         path = partial / name
         if precision == "fp32":
             write_onnx(ExportedCTC(model.model, from_waveform), _example(model, from_waveform), path)
+            if from_waveform:
+                metadata["min_samples"] = shortest_input(path, model.sample_rate)
         elif precision == "int8_static":
             step = max(1, len(signals) // _CALIBRATION_UTTERANCES)
-            left_out = write_static_int8(partial / FILES["fp32"], path, signals[::step])
-            yield f"{name}: nodes that 8 bits would damage most, left in float32: {', '.join(left_out) or 'none'}"
+            left_out, same = write_static_int8(partial / FILES["fp32"], path, signals[::step])
+            yield (
+                f"{name}: nodes that 8 bits would damage most, left in float32: {', '.join(left_out) or 'none'}; "
+                f"{100 * same:.0f} % of the calibration's utterances have the tokens of {FILES['fp32']}"
+            )
         else:
             (write_half if precision == "fp16" else write_int8)(partial / FILES["fp32"], path)
         add_metadata(path, metadata | {"input": "waveform" if from_waveform else "features", "precision": precision})
@@ -75,7 +84,7 @@ def export(args: Namespace) -> Iterator[str]:
     if args.sherpa:
         folder = partial / SHERPA
         frame_samples = OnnxRecognizer(partial / FILES["fp32"]).frame_samples
-        write_sherpa(model, mean_level(signals), frame_samples, folder)
+        write_sherpa(model, mean_level(signals), frame_samples, metadata["min_samples"], folder)
         for name in ("model.onnx", "model.int8.onnx"):
             texts = transcribe(folder, name, signals, model.sample_rate)
             wer = score(references, dict(zip(names, texts, strict=True)), {}).wer
@@ -84,8 +93,14 @@ def export(args: Namespace) -> Iterator[str]:
             _check_wer(f"{SHERPA}/{name}", wer - reference_wer, args)
     with (partial / "tokens.txt").open("w", encoding="utf-8") as file:
         file.writelines(f"{token} {i}\n" for i, token in enumerate(model.model.token_list))
-    report_text = json.dumps({"source": str(args.exp_dir), "data": str(args.data_dir), "files": report}, indent=2)
-    (partial / "report.json").write_text(report_text + "\n", encoding="utf-8")
+    summary = {
+        "source": str(checkpoint),
+        "checkpoint_sha256": file_sha256(checkpoint),
+        "data": str(args.data_dir),
+        "min_samples": metadata["min_samples"],
+        "files": report,
+    }
+    (partial / "report.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     # As a whole, so that no file of another model stays beside the new ones.
     old = args.output_dir.with_name(f"{args.output_dir.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -95,9 +110,12 @@ def export(args: Namespace) -> Iterator[str]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _utterances(data_dir: Path, audio_format: str, count: int) -> tuple[list[str], list[Tensor], dict[str, str]]:
+def _utterances(
+    data_dir: Path, audio_format: str, count: int, sample_rate: int
+) -> tuple[list[str], list[Tensor], dict[str, str]]:
     """Returns names, audio and transcripts, evenly spaced over the lengths of a set."""
     data = DecodingSet.open(data_dir, audio_format)
+    data.check_rate(sample_rate)
     references = read_text(data_dir / "text")
     names = sorted((name for name in data.samples if references.get(name)), key=lambda name: data.samples[name])
     if not names or count < 1:

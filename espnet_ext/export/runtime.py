@@ -1,5 +1,6 @@
 """Exported files in ONNX Runtime."""
 
+import bisect
 from pathlib import Path
 
 import onnxruntime
@@ -25,7 +26,7 @@ class OnnxCTC:
     def __init__(self, path: Path, threads: int = 0):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         if not path.is_file():
             raise UserError(f"{path} does not exist; write it with espnet_ext.bin.export_onnx")
         try:
@@ -38,3 +39,16 @@ class OnnxCTC:
         feed = {INPUTS[0]: inputs.numpy(), INPUTS[1]: lengths.numpy()}
         log_probs, frames = self.session.run(None, feed)
         return torch.from_numpy(log_probs), torch.from_numpy(frames)
+
+
+def shortest_input(path: Path, sample_rate: int) -> int:
+    """Returns the fewest samples of which a file makes a frame; with fewer, runtimes fail in its convolutions."""
+    runtime = OnnxCTC(path, threads=1)
+
+    def works(samples: int) -> bool:
+        try:
+            return int(runtime(torch.zeros(1, samples), torch.tensor([samples]))[1][0]) > 0
+        except Exception:  # ONNX Runtime has a class of its own for each reason
+            return False
+
+    return bisect.bisect_left(range(sample_rate), True, key=works)

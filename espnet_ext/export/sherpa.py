@@ -6,7 +6,7 @@ front end is in the file and computes what ESPnet does. Before, that slot shifts
 utterance to mean 0 and variance 1 (sherpa-onnx/csrc/offline-omnilingual-asr-ctc-model.cc):
 
 - A model with `utterance_mvn` does not notice (but for the smallest of offsets: its mean removes the scale).
-- A model with `global_mvn` hears every utterance at the same level, the mean level of the comparison's audio. What that
+- A model with `global_mvn` gets every utterance at the same level, the mean level of the comparison's audio. What that
   costs is measured through sherpa-onnx when the folder is written.
 """
 
@@ -39,10 +39,13 @@ recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
 )
 for name in sys.argv[1:]:
     samples, sample_rate = soundfile.read(name, dtype="float32", always_2d=True)
+    if len(samples) < {min_sec} * sample_rate:  # too short for one frame
+        print(name)
+        continue
     stream = recognizer.create_stream()
-    stream.accept_waveform(sample_rate, samples[:, 0])
+    stream.accept_waveform(sample_rate, samples.mean(axis=1))
     recognizer.decode_stream(stream)
-    print(name, stream.result.text.replace("\\u2581", " ").replace("<space>", " ").strip())
+    print(name, stream.result.text.strip())
 '''
 _README = """# A CTC model for sherpa-onnx
 
@@ -51,7 +54,8 @@ _README = """# A CTC model for sherpa-onnx
 - Command line: `sherpa-onnx-offline --tokens=tokens.txt --omnilingual-asr-model=model.int8.onnx file.wav`
 - Phones and other languages: sherpa-onnx's programs and bindings for Omnilingual ASR CTC models, with these files.
 
-Sampling rate: {sample_rate} Hz (others are resampled by sherpa-onnx). Times that sherpa-onnx reports count
+Sampling rate: {sample_rate} Hz (others are resampled by sherpa-onnx). Audio of less than {min_ms:g} ms ends
+sherpa-onnx's programs with an error, not `run.py`. Times that sherpa-onnx reports count
 {slot_ms:g} ms a frame; this model's frames are {frame_ms:g} ms, so multiply them by {factor:g}.
 Made by `espnet_ext.bin.export_onnx --sherpa true`.
 """
@@ -96,13 +100,14 @@ def mean_level(signals: Sequence[Tensor]) -> float:
     return float(levels.log().mean().exp()) if len(levels) else 1.0
 
 
-def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: Path) -> None:
+def write_sherpa(model: CTCModel, level: float, frame_samples: int, min_samples: int, output_dir: Path) -> None:
     """Writes the folder; files that exist are whole.
 
     Args:
         model: what is exported.
         level: see `LevelledCTC`.
         frame_samples: samples from one output frame to the next.
+        min_samples: shortest audio that the model takes.
         output_dir: where `model.onnx`, `model.int8.onnx`, `tokens.txt`, `run.py` and `README.md` go.
 
     Raises:
@@ -121,10 +126,13 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: 
         slot_ms=1000 * _SLOT_FRAME_SEC,
         frame_ms=1000 * frame_sec,
         factor=frame_sec / _SLOT_FRAME_SEC,
+        min_ms=1000 * min_samples / model.sample_rate,
     )
+    # sherpa-onnx makes a blank of sentencepiece's sign only.
+    tokens = ["\u2581" if token == "<space>" else token for token in model.model.token_list]
     texts = {
-        "tokens.txt": "".join(f"{token} {i}\n" for i, token in enumerate(model.model.token_list)),
-        "run.py": _EXAMPLE,
+        "tokens.txt": "".join(f"{token} {i}\n" for i, token in enumerate(tokens)),
+        "run.py": _EXAMPLE.replace("{min_sec}", f"{min_samples / model.sample_rate:g}"),
         "README.md": readme,
     }
     for name, text in texts.items():
@@ -133,7 +141,7 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: 
 
 
 def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: int) -> list[str]:
-    """Returns what sherpa-onnx hears.
+    """Returns the texts of sherpa-onnx.
 
     Args:
         folder: of `write_sherpa`.
@@ -151,5 +159,5 @@ def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: 
         stream = recognizer.create_stream()
         stream.accept_waveform(sample_rate, signal.numpy())
         recognizer.decode_stream(stream)
-        texts.append(" ".join(stream.result.text.replace("\u2581", " ").replace("<space>", " ").split()))
+        texts.append(" ".join(stream.result.text.split()))
     return texts

@@ -43,11 +43,13 @@ class _Audio(CalibrationDataReader):
         return next(self._inputs, None)
 
 
-def write_static_int8(source: Path, path: Path, signals: Sequence[Tensor], agreement: float = 0.95) -> list[str]:
+def write_static_int8(
+    source: Path, path: Path, signals: Sequence[Tensor], agreement: float = 0.95
+) -> tuple[list[str], float]:
     """Writes 8-bit weights and activations.
 
     The activations that the quantisation damages most, by the signal-to-noise ratio that ONNX Runtime measures on the
-    given audio, keep their nodes in float32, as many as it takes.
+    given audio, keep their nodes in float32: as many as it takes, at most two fifths.
 
     Args:
         source: the float32 file, waveform in.
@@ -56,7 +58,8 @@ def write_static_int8(source: Path, path: Path, signals: Sequence[Tensor], agree
         agreement: share of them with the tokens of the float32 file that is enough.
 
     Returns:
-        Names of the nodes of `source` that were left out for their damage.
+        Names of the nodes of `source` that were left out for their damage, and the share of the signals with the same
+        tokens.
     """
     model = onnx.load(str(source))
     front_end = [node.name for node in model.graph.node if is_front_end(node.name)]
@@ -70,13 +73,14 @@ def write_static_int8(source: Path, path: Path, signals: Sequence[Tensor], agree
             sensitive = _nodes_at(model, sorted(damage, key=damage.get)[: round(share * len(damage))])
             _quantise(source, candidate, signals, [*front_end, *sensitive])
             same = [one == other for one, other in zip(_tokens(candidate, signals), expected, strict=True)]
-            if sum(same) >= agreement * len(same):
+            share_same = sum(same) / len(same)
+            if share_same >= agreement:
                 break
         result = onnx.load(str(candidate))
     shorten_names(result)
     with atomic(path) as temporary:
         onnx.save(result, str(temporary))
-    return sensitive
+    return sensitive, share_same
 
 
 def _quantise(source: Path, path: Path, signals: Sequence[Tensor], excluded: Sequence[str]) -> None:

@@ -26,6 +26,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def process_rank() -> int:
+    """Number of this process among those of the run; 0 when it is not distributed."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
 def gather_batch(x: Tensor) -> tuple[Tensor, int]:
     """Concatenates `x` over all processes along the batch; gradients flow back to the process that owns a row.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from espnet_ext.errors import UserError
 
-JIWER_FILE = "result_jiwer.json"
+SCLITE_FILE, JIWER_FILE = "result.txt", "result_jiwer.json"
 KINDS = ("wer", "cer")  # word and character error rate: the folders score_wer and score_cer
 _COUNT_ROW = re.compile(
     r"^\s*\|\s*Sum\s*\|\s*(\d+)\s+(\d+)\s*\|\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*\|", re.M
@@ -141,18 +141,22 @@ def _checked(score: Score, path: Path) -> Score:
     return score
 
 
-def find_score(decode_dir: Path, test_set: str, kind: str = "wer") -> Score | None:
-    """Returns the score of a test set, sclite's where there are both, None when it was not scored yet.
+def find_score_file(decode_dir: Path, test_set: str, kind: str = "wer") -> Path | None:
+    """Returns the newest file with the score of a test set, sclite's or jiwer's; None when it was not scored yet.
 
     Args:
         decode_dir: `exp/<model>/<inference_tag>`.
         test_set: Name of the set; ESPnet keeps the scores of the validation set below `org/`.
         kind: `wer` or `cer`.
     """
-    for folder in (decode_dir / test_set, decode_dir / "org" / test_set):
-        folder = folder / f"score_{kind}"
-        if (folder / "result.txt").is_file():
-            return read_sclite(folder / "result.txt")
-        if (folder / JIWER_FILE).is_file():
-            return read_jiwer(folder / JIWER_FILE)
-    return None
+    folders = (decode_dir / test_set / f"score_{kind}", decode_dir / "org" / test_set / f"score_{kind}")
+    files = [folder / name for folder in folders for name in (SCLITE_FILE, JIWER_FILE) if (folder / name).is_file()]
+    return max(files, key=lambda file: file.stat().st_mtime, default=None)
+
+
+def find_score(decode_dir: Path, test_set: str, kind: str = "wer") -> Score | None:
+    """Returns what `find_score_file` finds."""
+    file = find_score_file(decode_dir, test_set, kind)
+    if file is None:
+        return None
+    return read_sclite(file) if file.name == SCLITE_FILE else read_jiwer(file)

@@ -39,7 +39,9 @@ from huggingface_hub import hf_hub_download
 
 session = onnxruntime.InferenceSession(hf_hub_download("{repo}", "onnx/{file}"))
 tokens = [line.split()[0] for line in open(hf_hub_download("{repo}", "onnx/tokens.txt"), encoding="utf-8")]
-speech, _ = soundfile.read("speech.wav", dtype="float32")
+speech, rate = soundfile.read("speech.wav", dtype="float32", always_2d=True)
+assert rate == {sample_rate}, "resample first"
+speech = speech.mean(axis=1)  # at least {min_samples} samples
 log_probs, frames = session.run(None, {{"x": speech[None], "x_lengths": np.array([len(speech)])}})
 best = log_probs[0].argmax(-1)
 ids = [one for one, before in zip(best, [0, *best]) if one not in (0, before)]
@@ -55,7 +57,10 @@ files, an example and a README.
 def front_matter(results: Results, student: System, language: str, license_name: str | None, dataset: str) -> str:
     """Returns the card's metadata, between its lines of dashes."""
     scores = [
-        EvalResult("automatic-speech-recognition", dataset, f"{dataset} {name}", "wer", round(score.wer, 2), name)
+        # Without the split the sets would be merged into one.
+        EvalResult(
+            "automatic-speech-recognition", dataset, f"{dataset} {name}", "wer", round(score.wer, 2), dataset_split=name
+        )
         for name in results.test_sets
         if (score := student.runs[0].scores[name]["wer"]) is not None
     ]
@@ -77,6 +82,7 @@ def make_card(
     repo: str,
     config: Mapping[str, Any],
     files: list[str],
+    min_samples: int,
     teacher: str,
     metadata: str,
 ) -> str:
@@ -88,6 +94,7 @@ def make_card(
         repo: `user/name`.
         config: of its training.
         files: paths in the repository.
+        min_samples: shortest audio that the ONNX files take.
         teacher: what the student was aligned with, in words.
         metadata: of `front_matter`.
     """
@@ -96,7 +103,7 @@ def make_card(
         f"# {repo.split('/')[1]}",
         f"A CTC speech recogniser of {student.parameters / 1e6:.2f} million parameters, made from a larger one: "
         f"{teacher}. Trained with [ESPnet](https://github.com/espnet/espnet) and espnet_ext, after *An Effective "
-        "Training Framework for Light-Weight ASR Models* ([arXiv 2505.16991](https://arxiv.org/abs/2505.16991)).",
+        "Training Framework for Light-Weight Automatic Speech Recognition Models* ([arXiv 2505.16991](https://arxiv.org/abs/2505.16991)).",
         "## Results",
         layout(main_table(results)),
         results.decoding,
@@ -109,7 +116,7 @@ def make_card(
     use = _ESPNET.format(repo=repo, needed=needed, sample_rate=sample_rate(config))
     onnx = next((f"model{kind}.onnx" for kind in (".int8", "") if f"onnx/model{kind}.onnx" in files), None)
     if onnx:
-        use += _ONNX.format(repo=repo, file=onnx)
+        use += _ONNX.format(repo=repo, file=onnx, sample_rate=sample_rate(config), min_samples=min_samples)
     if any(file.startswith("onnx/sherpa_onnx/") for file in files):
         use += _SHERPA
     return "\n\n".join([*parts, use])

@@ -1,5 +1,6 @@
 """Puts the files of a model together and uploads them to the Hugging Face Hub."""
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from espnet_ext.errors import UserError
+from espnet_ext.files import file_sha256
 
 ONNX = "onnx"
 _REMEDY = (
@@ -74,7 +76,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
     Args:
         checkpoint: the model, which must not be newer than the others.
         archive: zip of ESPnet's stage 14; unpacked, as ESPnet's own upload does.
-        onnx_dir: of `espnet_ext.bin.export_onnx`; left out where there is none.
+        onnx_dir: of `espnet_ext.bin.export_onnx`, made of that checkpoint; left out where there is none.
         folder: made anew.
 
     Returns:
@@ -85,9 +87,15 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
     """
     if not archive.is_file():
         raise UserError(f"{archive} does not exist; pack the model first (stage 14, --skip_packing false)")
-    for made, option in ((archive, "--skip_packing false"), (onnx_dir / "report.json", "--skip_export false")):
-        if made.is_file() and made.stat().st_mtime < checkpoint.stat().st_mtime:
-            raise UserError(f"{made} is older than {checkpoint}: make it of the present model (stage 14, {option})")
+    if archive.stat().st_mtime < checkpoint.stat().st_mtime:
+        raise UserError(
+            f"{archive} is older than {checkpoint}: make it of the present model (stage 14, --skip_packing false)"
+        )
+    if onnx_dir.is_dir() and _report(onnx_dir).get("checkpoint_sha256") != file_sha256(checkpoint):
+        raise UserError(
+            f"{onnx_dir} was not made of {checkpoint}: make it of the present model (stage 14, --skip_export false), "
+            "or remove it"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -102,8 +110,20 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def min_samples(onnx_dir: Path) -> int:
+    """Returns the shortest audio that the ONNX files take; 0 where there are none."""
+    return _report(onnx_dir).get("min_samples", 0)
+
+
+def _report(onnx_dir: Path) -> dict:
+    path = onnx_dir / "report.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def upload(api: HfApi, repo: str, folder: Path) -> str:
-    """Uploads a folder as one commit; files that the hub has already are not sent again, so a second call continues.
+    """Uploads a folder as one commit, which also removes what an earlier model has left there.
+
+    Files that the hub has already are not sent again, so a second call continues.
 
     Returns:
         The address of the commit.
@@ -112,7 +132,12 @@ def upload(api: HfApi, repo: str, folder: Path) -> str:
         UserError: the hub refuses, or the connection breaks.
     """
     try:
-        commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload model")
+        commit = api.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            commit_message="Upload model",
+            delete_patterns=["exp/*", "data/*", f"{ONNX}/*"],
+        )
     except Exception as error:  # as above, or RuntimeError around it
         raise UserError(f"the upload to {repo} stopped: {error}; run again: what has arrived is kept") from error
     return str(commit.commit_url)

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 
+from espnet_ext.bin import export_onnx
 from espnet_ext.bin import transcribe as command
 from espnet_ext.decode.audio import find_audio, read_blocks
 from espnet_ext.decode.formats import FORMATS
@@ -127,11 +128,39 @@ def test_transcripts_do_not_overwrite_one_another(exp_dir, tmp_path):
         command.main([*cmd[:2], "--format", "srt", str(tmp_path / "b")])
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.11, 0.2])
-def test_audio_too_short_for_the_subsampling_is_empty(seconds, tmp_path):
+def test_audio_too_short_for_the_subsampling_is_empty(tmp_path):
     conf = model_conf(1, hop_length=320)
-    recognizer = open_recognizer(str(save_experiment(tmp_path / "asr", token_type="char", **conf)))
-    assert len(recognizer(torch.zeros(int(16000 * seconds)))) in (0, 1, 2)
+    exp_dir = save_experiment(tmp_path / "asr", token_type="char", **conf)
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(size=16000) / 10, 16000)
+    for name, line in (("wav.scp", f"a {tmp_path}/a.wav"), ("text", "a A")):
+        (tmp_path / name).write_text(f"{line}\n")
+    options = ["--exp_dir", exp_dir, "--data_dir", tmp_path, "--output_dir", tmp_path / "onnx", "--precisions", "fp32"]
+    export_onnx.main([*map(str, options), "--audio_format", "wav"])
+    shortest = json.loads((tmp_path / "onnx/report.json").read_text())["min_samples"]
+    assert shortest > 1600
+    for source in (exp_dir, tmp_path / "onnx/model.onnx"):
+        recognizer = open_recognizer(str(source))
+        lengths = [len(recognizer(torch.zeros(samples))) for samples in (10, 1601, shortest - 1, shortest, 16000)]
+        assert lengths[:3] == [0, 0, 0] and lengths[3] == 1 < lengths[4]
+
+
+def test_audio_that_is_cut_off_and_formats_that_are_not_read_are_reported(exp_dir, tmp_path):
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    noise = np.random.default_rng(0).normal(size=20 * 16000) / 10
+    soundfile.write(folder / "whole.mp3", noise, 16000, format="MP3")
+    data = (folder / "whole.mp3").read_bytes()
+    (folder / "cut.mp3").write_bytes(data[: len(data) // 2])
+    (folder / "phone.m4a").write_bytes(b"not for libsndfile")
+    soundfile.write(folder / "mac.aif", noise[:16000], 16000, format="AIFF")
+    cmd = ["--model", exp_dir, "--output_dir", tmp_path / "out", folder]
+    result = subprocess.run(
+        [sys.executable, "-m", "espnet_ext.bin.transcribe", *map(str, cmd)], capture_output=True, text=True
+    )
+    assert result.returncode == 1 and "2 of 4" in result.stderr
+    assert "cut.mp3 is left out" in result.stderr and "is cut off" in result.stderr
+    assert "phone.m4a is left out" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mac.txt", "whole.txt"]
 
 
 def test_missing_onnx_file_and_gpu_are_named(tmp_path):

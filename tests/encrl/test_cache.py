@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import kaldiio
@@ -13,6 +16,7 @@ import torch
 
 from espnet_ext.bin import cache_teacher
 from espnet_ext.encrl.cache import MANIFEST, check_cache
+from espnet_ext.encrl.cache_writer import _results, plan
 from espnet_ext.encrl.criteria import parse_criteria
 from espnet_ext.encrl.teacher import load_teacher
 from espnet_ext.errors import UserError
@@ -131,6 +135,37 @@ def test_two_processes_write_the_same(teacher_exp, data_dir, tmp_path):
     ours, theirs = (kaldiio.load_scp(str(d / "teacher_layer_1_2.scp")) for d in (one, two))
     assert all(np.array_equal(ours[name], theirs[name]) for name in SECONDS)
     assert multiprocessing.active_children() == []
+
+
+def test_two_calls_at_once_write_one_cache(teacher_exp, data_dir, tmp_path):
+    (tmp_path / "encrl.yaml").write_text(json.dumps({"criteria": CRITERIA}))
+    command = [sys.executable, "-m", "espnet_ext.bin.cache_teacher", "--teacher", teacher_exp, "--data_dir", data_dir]
+    command += ["--output_dir", tmp_path / "cache", "--config", tmp_path / "encrl.yaml", "--shard_size", "2"]
+    calls = [subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [call.communicate()[0] for call in calls]
+    assert [call.returncode for call in calls] == [0, 0]
+    assert sum("already complete" in output for output in outputs) == 1
+    assert sorted(kaldiio.load_scp(str(tmp_path / "cache/teacher_encoder.scp"))) == sorted(SECONDS)
+
+
+def test_a_process_that_cannot_start_is_an_error(teacher_exp, data_dir, tmp_path):
+    options = {"batch_sec": 1.0, "max_padding": 0.0, "ngpu": 0, "audio_format": "wav"}
+    job = plan(str(teacher_exp), data_dir, tmp_path / "cache", parse_criteria(CRITERIA), "int16", 2, **options)
+    with pytest.raises(UserError, match="could not start or was killed"):
+        list(_results(replace(job, teacher=str(tmp_path / "gone")), [0, 1], 2))
+
+
+def test_a_cache_that_holds_more_serves_and_one_begun_otherwise_is_refused(teacher_exp, data_dir, tmp_path, capfd):
+    directory = cache(teacher_exp, data_dir, tmp_path / "cache")
+    fewer = ["--teacher", teacher_exp, "--data_dir", data_dir, "--output_dir", directory, "--shard_size", "3"]
+    cache_teacher.main(list(map(str, fewer)))  # without the layer, in other shards
+    assert "already complete" in capfd.readouterr().out
+    with pytest.raises(UserError, match="another teacher, dtype or data"):
+        cache_teacher.main([*map(str, fewer), "--dtype", "int8"])
+    (directory / "shards").mkdir()
+    (directory / MANIFEST).rename(directory / "shards" / MANIFEST)
+    with pytest.raises(UserError, match="was begun for another .* --shard_size; delete it"):
+        cache_teacher.main(list(map(str, fewer)))
 
 
 def test_a_cache_that_does_not_fit_is_refused(teacher_exp, data_dir, tmp_path):

@@ -21,9 +21,9 @@ if [ "${list_models:-}" = true ]; then
     echo "models:"
     for name in teacher ${students/none/}; do
         dir="${expdir}/${name}"
-        echo "- {name: ${name}, source: x, exp_dir: ${dir}, file: m.pth, decode_dir: ${dir}/greedy}"
+        echo "- {name: ${name}, source: x, exp_dir: ${dir}, file: m.pth, decode_dir: ${dir}/greedy, configs: []}"
     done
-    echo "encrl: ${encrl:-}"
+    printf 'encrl:\ninference_config:\n'
     echo "test_sets: [test]"
     exit 0
 fi

@@ -1,5 +1,6 @@
 """Exported files compute what ESPnet computes, in ONNX Runtime, at any batch size and length."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -75,9 +76,9 @@ def test_static_int8_leaves_out_what_it_damages_most(data_dir, tmp_path):
     assert 1e-6 < files["model.int8_static.onnx"]["max_difference"] < 1
     source = tmp_path / "onnx/model.onnx"
     signals = [torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in sorted(data_dir.glob("*.wav"))]
-    every = write_static_int8(source, tmp_path / "every.onnx", signals, agreement=0.0)
-    fewer = write_static_int8(source, tmp_path / "fewer.onnx", signals, agreement=2.0)  # never enough
-    assert every == []
+    every, _ = write_static_int8(source, tmp_path / "every.onnx", signals, agreement=0.0)
+    fewer, same = write_static_int8(source, tmp_path / "fewer.onnx", signals, agreement=2.0)  # never enough
+    assert every == [] and 0 <= same <= 1
     names = {node.name for node in onnx.load(source).graph.node if node.op_type in ("MatMul", "Conv")}
     assert set(fewer) <= names and 0 < len(fewer) < len(names)
 
@@ -117,10 +118,59 @@ def test_file_that_differs_is_not_kept(data_dir, tmp_path):
     assert not (tmp_path / "onnx").exists()
 
 
+def test_report_names_the_checkpoint_and_the_shortest_audio(data_dir, tmp_path):
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **CONFORMER)
+    run(exp_dir, data_dir, tmp_path / "onnx", "--precisions", "int8", "fp32", "--max_wer_loss", 1000)
+    report = json.loads((tmp_path / "onnx/report.json").read_text())
+    (checkpoint,) = exp_dir.glob("*.pth")
+    assert report["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    shortest = report["min_samples"]
+    runtime = OnnxCTC(tmp_path / "onnx/model.int8.onnx")
+    assert int(runtime(torch.zeros(1, shortest), torch.tensor([shortest]))[1]) == 1
+    with pytest.raises(Exception, match="Conv|Pad|dimension"):
+        runtime(torch.zeros(1, shortest - 1), torch.tensor([shortest - 1]))
+
+
+def test_weights_that_are_not_finite_are_refused(data_dir, tmp_path):
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **CONFORMER)
+    (checkpoint,) = exp_dir.glob("*.pth")
+    state = torch.load(checkpoint)
+    state["ctc.ctc_lo.bias"][:] = float("nan")
+    torch.save(state, checkpoint)
+    with pytest.raises(UserError, match="log-probabilities are not finite"):
+        run(exp_dir, data_dir, tmp_path / "onnx", "--precisions", "fp32")
+
+
+def test_other_sampling_rates_are_refused(data_dir, tmp_path):
+    conf = {**CONFORMER, "frontend_conf": {**CONFORMER["frontend_conf"], "fs": 8000}}
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **conf)
+    with pytest.raises(UserError, match="has 16000 Hz, the model takes 8000 Hz"):
+        run(exp_dir, data_dir, tmp_path / "onnx")
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
         ({"normalize": "utterance_mvn"}, None),
+        (
+            {
+                "encoder_conf": {
+                    **CONFORMER["encoder_conf"],
+                    "num_blocks": 2,
+                    "interctc_layer_idx": [1],
+                    "interctc_use_conditioning": True,
+                },
+                "model_conf": {"ctc_weight": 1.0, "interctc_weight": 0.3},
+            },
+            None,
+        ),
+        (
+            {
+                "encoder": "branchformer",
+                "encoder_conf": {"output_size": 16, "attention_heads": 2, "cgmlp_linear_units": 32, "num_blocks": 1},
+            },
+            "BranchformerEncoder cannot be exported",
+        ),
         ({"frontend_conf": {**CONFORMER["frontend_conf"], "normalized": True}}, "normalised"),
     ],
 )

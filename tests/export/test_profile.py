@@ -24,7 +24,7 @@ def test_every_runtime_is_a_row(tmp_path):
     example = (signal(1.5, 0.1)[None].repeat(2, 1), torch.tensor([24000, 12000]))
     write_onnx(ExportedCTC(model.model, from_waveform=True), example, folder / "model.onnx")
     write_int8(folder / "model.onnx", folder / "model.int8.onnx")
-    write_sherpa(model, 0.1, 640, folder / "sherpa_onnx")
+    write_sherpa(model, 0.1, 640, 1600, folder / "sherpa_onnx")
     profile.main(["--exp_dirs", str(exp_dir), "--runs", "2", "--output", str(tmp_path / "profile.md")])
     with (tmp_path / "profile.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -14,7 +15,7 @@ from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
 from tests.tiny import model_conf, save_experiment
 
-FRAME_SAMPLES = 640
+FRAME_SAMPLES, MIN_SAMPLES = 640, 1600
 
 
 def load(folder, **conf):
@@ -48,7 +49,7 @@ def test_sherpa_hears_what_the_model_hears(normalize, levels, tmp_path):
     """At one level with normalisation by the training set (or none), at any with normalisation by the utterance."""
     model = load(tmp_path, **({} if normalize == "global" else {"normalize": normalize}))
     signals = [signal(seconds, level) for seconds, level in zip((2.0, 3.1), levels, strict=True)]
-    write_sherpa(model, mean_level(signals), FRAME_SAMPLES, tmp_path / "sherpa")
+    write_sherpa(model, mean_level(signals), FRAME_SAMPLES, MIN_SAMPLES, tmp_path / "sherpa")
     expected = expected_texts(model, signals)
     assert all(expected)
     assert transcribe(tmp_path / "sherpa", "model.onnx", signals, 16000) == expected
@@ -63,16 +64,38 @@ def test_mean_level_is_between_levels_and_ignores_silence():
 def test_folder_runs_by_itself(tmp_path):
     model = load(tmp_path)
     folder = tmp_path / "sherpa"
-    write_sherpa(model, 0.1, FRAME_SAMPLES, folder)
+    write_sherpa(model, 0.1, FRAME_SAMPLES, MIN_SAMPLES, folder)
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "model.int8.onnx", "model.onnx", "run.py", "tokens.txt",
     ]  # fmt: skip
     assert "40 ms, so multiply them by 2" in (folder / "README.md").read_text()
-    soundfile.write(folder / "a.wav", signal(1.0, 0.1).numpy(), 16000)
-    command = [sys.executable, str(folder / "run.py"), str(folder / "a.wav")]
+    speech = signal(1.0, 0.1).numpy()
+    soundfile.write(folder / "a.wav", speech, 16000)
+    soundfile.write(folder / "short.wav", speech[: MIN_SAMPLES - 1], 16000)
+    soundfile.write(folder / "stereo.wav", np.stack([0 * speech, speech], axis=1), 16000)
+    names = [str(folder / name) for name in ("short.wav", "a.wav", "stereo.wav")]
+    command = [sys.executable, str(folder / "run.py"), *names]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
-    assert result.stdout.startswith(str(folder / "a.wav"))
-    assert len(result.stdout.split()) > 1
+    texts = dict(line.partition(" ")[::2] for line in result.stdout.splitlines())
+    assert list(texts) == names
+    assert texts[names[0]] == "" and texts[names[1]] == texts[names[2]] != ""
+
+
+def test_blanks_of_character_models_are_blanks(tmp_path):
+    tokens = ["<blank>", "<space>", "A", "<unk>", "<sos/eos>"]
+    exp_dir = save_experiment(tmp_path / "asr", tokens=tokens, token_type="char", **model_conf(1))
+    model = load_model(exp_dir, None, "cpu")
+    write_sherpa(model, 0.1, FRAME_SAMPLES, MIN_SAMPLES, tmp_path / "sherpa")
+    assert (tmp_path / "sherpa/tokens.txt").read_text(encoding="utf-8").splitlines()[:3] == [
+        "<blank> 0",
+        "\u2581 1",
+        "A 2",
+    ]
+    with torch.no_grad():
+        model.model.ctc.ctc_lo.weight.zero_()
+        model.model.ctc.ctc_lo.bias[:] = torch.tensor([0.0, 2.0, 1.0, 0.0, 0.0])  # says <space> only
+    write_sherpa(model, 0.1, FRAME_SAMPLES, MIN_SAMPLES, tmp_path / "blanks")
+    assert transcribe(tmp_path / "blanks", "model.onnx", [signal(1.0, 0.1)], 16000) == [""]
 
 
 def test_other_sampling_rate_is_refused(tmp_path):

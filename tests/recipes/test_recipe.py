@@ -76,6 +76,22 @@ def test_second_run_keeps_what_is_finished(finished):
     assert checkpoint.stat().st_mtime_ns == before
 
 
+def test_a_failed_decoding_scores_no_text_of_before(finished):
+    options = ("--stage", "12", "--stop_stage", "13", "--students", "none", "--inference_tag", "again", "--results", "")
+    run(finished, *options)
+    exp = finished / f"exp/asr_teacher_{SUFFIX}"
+    score = exp / "again/test/score_wer/result.txt"
+    before = score.stat().st_mtime_ns
+    times = (exp / "valid.cer_ctc.ave.pth").stat()
+    os.utime(exp / "valid.cer_ctc.ave.pth")  # trained further
+    try:
+        output = run(finished, *options, "--inference_args", "--batch_sec many", status=2)
+        assert "decode_asr_teacher" in output and not (exp / "again/test/text").exists()
+        assert score.stat().st_mtime_ns == before
+    finally:
+        os.utime(exp / "valid.cer_ctc.ave.pth", ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
 @pytest.mark.full
 def test_override_makes_another_experiment(finished):
     options = ("--students", "e1", "--finetune_args", "--max_epoch 1")

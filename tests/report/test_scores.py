@@ -1,5 +1,6 @@
 """Reading of scores."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -111,13 +112,16 @@ def test_json_and_back(tmp_path):
     assert "utterances" not in path.read_text() and read_jiwer(path) == without
 
 
-def test_sclite_goes_before_jiwer_and_org_is_found(tmp_path):
+def test_the_newest_score_counts_and_org_is_found(tmp_path):
     folder = tmp_path / "org" / "valid" / "score_cer"
     folder.mkdir(parents=True)
     assert find_score(tmp_path, "valid", "cer") is None
-    (folder / "result_jiwer.json").write_text("{}")
+    (folder / "result_jiwer.json").write_text(Score("jiwer", 2, 5, 3, 1, 1, 2, 2).to_json())
     (folder / "result.txt").write_bytes(SCLITE_RESULT.read_bytes())
+    os.utime(folder / "result_jiwer.json", (1, 1))
     assert find_score(tmp_path, "valid", "cer").tool == "sclite"
+    os.utime(folder / "result.txt", (0, 0))  # scored again where there was no sclite
+    assert find_score(tmp_path, "valid", "cer").tool == "jiwer"
     assert find_score(tmp_path, "valid", "wer") is None
 
 

@@ -91,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
                     repo[value["path"]] = base64.b64decode(value["content"])
                 elif entry["key"] == "lfsFile":
                     repo[value["path"]] = self.server.objects[value["oid"]]
+                elif entry["key"] == "deletedFile":
+                    del repo[value["path"]]
             self._answer({"commitUrl": f"{self.server.url}/{name}/commit/1", "commitOid": "1" * 40, "success": True})
 
     def do_PUT(self):

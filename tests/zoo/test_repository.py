@@ -1,14 +1,20 @@
 """Upload to a real server that speaks the hub's protocol; in a process each, which reads the address when it starts."""
 
+import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from espnet_ext.errors import UserError
+from espnet_ext.zoo.card import front_matter
 from espnet_ext.zoo.repository import stage_files
 from tests.zoo.hub import TOKEN, running_hub
 
@@ -70,6 +76,26 @@ def test_broken_upload_continues(hub, folder, tmp_path):
     assert hub.sent == 2 and set(hub.repos["someone/there"]) == {"README.md", "exp/a.pth", "exp/b.pth"}
 
 
+def test_a_second_upload_leaves_nothing_of_the_first_model(hub, folder, tmp_path):
+    hub.repos["someone/there"] = {".gitattributes": b"", "onnx/model.int8_static.onnx": b"x", "notes.txt": b"kept"}
+    call(hub, tmp_path, "someone/there", "no", folder)
+    (folder / "exp/a.pth").unlink()
+    call(hub, tmp_path, "someone/there", "no", folder)
+    assert set(hub.repos["someone/there"]) == {".gitattributes", "README.md", "exp/b.pth", "notes.txt"}
+
+
+def test_every_test_set_is_a_result_of_its_own_on_the_card():
+    def score(wer):
+        return {"wer": SimpleNamespace(wer=wer)}
+
+    run = SimpleNamespace(scores={"test_clean": score(5.1), "test_other": score(12.3)}, exp_dir=Path("exp/asr_e6"))
+    results = SimpleNamespace(test_sets=["test_clean", "test_other"])
+    text = front_matter(results, SimpleNamespace(runs=[run]), "en", "mit", "librispeech")
+    (model,) = yaml.safe_load(text.strip().strip("-"))["model-index"]
+    found = {one["dataset"]["name"]: [metric["value"] for metric in one["metrics"]] for one in model["results"]}
+    assert found == {"librispeech test_clean": [5.1], "librispeech test_other": [12.3]}
+
+
 @pytest.mark.parametrize(
     "repo, token, message",
     [
@@ -102,12 +128,19 @@ def test_staged_files_are_the_archive_and_the_export(tmp_path):
     model = tmp_path / "model.pth"
     model.touch()
     os.utime(model, (0, 0))
-    assert stage_files(model, archive, onnx, tmp_path / "out") == ["exp/config.yaml", "onnx/sherpa_onnx/model.onnx"]
+    digest = hashlib.sha256(b"").hexdigest()
+    (onnx / "report.json").write_text(json.dumps({"checkpoint_sha256": digest}))
+    expected = ["exp/config.yaml", "onnx/report.json", "onnx/sherpa_onnx/model.onnx"]
+    assert stage_files(model, archive, onnx, tmp_path / "out") == expected
     assert stage_files(model, archive, tmp_path / "none", tmp_path / "out") == ["exp/config.yaml"]
-    (onnx / "report.json").write_text("{}")
-    os.utime(onnx / "report.json", (10, 10))
+    model.write_bytes(b"another one")
+    os.utime(model, (0, 0))
+    with pytest.raises(UserError, match=r"onnx was not made of .*model.pth.*--skip_export false"):
+        stage_files(model, archive, onnx, tmp_path / "out")
+    shutil.rmtree(onnx)
+    os.utime(archive, (10, 10))
     os.utime(model, (20, 20))
-    with pytest.raises(UserError, match="report.json is older than .*--skip_export false"):
+    with pytest.raises(UserError, match=r"a\.zip is older than .*--skip_packing false"):
         stage_files(model, archive, onnx, tmp_path / "out")
     os.utime(model, (0, 0))
     data = bytearray(archive.read_bytes())

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One large CTC model (teacher) -> several small ones (students): EncRL, CTC finetuning, decoding, scoring.
-# Runs in a recipe directory. Every stage but EncRL itself is ESPnet's own asr.sh, called once per model.
+# Runs in a recipe directory. Data, CTC training, scoring and packing are ESPnet's own asr.sh, called once per model.
 set -euo pipefail
 # First, because asr.sh and python3 are there only after the installation that it makes.
 . ./path.sh
@@ -97,7 +97,7 @@ Stages (asr.sh's numbers):
 Options:
 $(sed -n '/^# General configuration/,/^help_message/p' "${BASH_SOURCE[0]}" | sed '$d' \
     | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ ]*) *# (.*)/    --\1|\3 (default=\2)/; s/^ +# /|/; s/^# (.*)/\n  \1/' \
-    | awk -F'|' 'NF == 2 { printf "%-24s %s\n", $1, $2; next } { print }')
+    | sed 's/ (default=)$//' | awk -F'|' 'NF == 2 { printf "%-24s %s\n", $1, $2; next } { print }')
 
 Every other option of asr.sh is passed on to it:
 "
@@ -163,16 +163,31 @@ for student in ${students}; do
         models+=("${student} ${source} $(student_exp "${student}" "${source}") ${file}")
     done
 done
+model_configs() { # name, source, file -> configurations of its training; none where it is not trained in a run of its own
+    if [ "$1" = teacher ]; then
+        [ -n "${teacher}" ] || echo "${teacher_config}"
+    elif [ "$3" = "${inference_asr_model}" ]; then
+        [ "$2" = scratch ] && echo "${conf_dir}/$1.yaml ${scratch_config}" || echo "${conf_dir}/$1.yaml ${finetune_config}"
+    fi
+}
+student_configs=()
+for student in ${encrl_students}; do
+    student_configs+=("${student}=${conf_dir}/${student}.yaml")
+done
 needs_encrl=false
 [[ -n "${students}" && " ${student_source} " == *" encrl "* ]] && needs_encrl=true
 if ${list_models}; then
+    list() { xargs <<< "$1" | sed 's/ /, /g'; }
     echo "models:"
     for model in "${models[@]}"; do
         read -r name source exp_dir file <<< "${model}"
-        echo "- {name: ${name}, source: ${source}, exp_dir: ${exp_dir}, file: ${file}, decode_dir: ${exp_dir}/${inference_tag}}"
+        echo "- {name: ${name}, source: ${source}, exp_dir: ${exp_dir}, file: ${file}, decode_dir: ${exp_dir}/${inference_tag}," \
+            "configs: [$(list "$(model_configs "${name}" "${source}" "${file}")")]}"
     done
-    ${needs_encrl} && echo "encrl: ${encrl_exp}" || echo "encrl:"
-    echo "test_sets: [${test_sets// /, }]"
+    ${needs_encrl} && echo "encrl: {exp_dir: ${encrl_exp}, configs: [$(list "${encrl_config}")]," \
+        "students: [$(list "${student_configs[*]}")]}" || echo "encrl:"
+    echo "inference_config: ${inference_config}"
+    echo "test_sets: [$(list "${test_sets}")]"
     exit 0
 fi
 
@@ -181,21 +196,17 @@ check_uploads
 # shellcheck disable=SC2206 # a config may be several files
 if in_range 1 11; then
     jobs=()
-    [ -n "${teacher}" ] || jobs+=(--asr_job "${teacher_exp}" ${teacher_config})
-    student_configs=()
     for student in ${students}; do
         [ -f "${conf_dir}/${student}.yaml" ] \
             || die "--students: ${conf_dir}/${student}.yaml does not exist; each student NAME needs ${conf_dir}/NAME.yaml"
-        student_configs+=("${student}=${conf_dir}/${student}.yaml")
     done
     if ${needs_encrl}; then
         jobs+=(--encrl_job "${encrl_exp}" ${encrl_config} "${student_configs[@]}")
     fi
-    for model in "${models[@]:1}"; do
+    for model in "${models[@]}"; do
         read -r name source exp_dir file <<< "${model}"
-        [ "${file}" = "${inference_asr_model}" ] || continue # not trained
-        [ "${source}" = scratch ] && config=${scratch_config} || config=${finetune_config}
-        jobs+=(--asr_job "${exp_dir}" "${conf_dir}/${name}.yaml" ${config})
+        configs=$(model_configs "${name}" "${source}" "${file}")
+        [ -z "${configs}" ] || jobs+=(--asr_job "${exp_dir}" ${configs})
     done
     log "Checking configurations"
     prepare_log="${logdir}/prepare.$$.log" # several runs may share the directory

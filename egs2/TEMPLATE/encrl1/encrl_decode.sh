@@ -20,11 +20,13 @@ decode_ctc() { # experiment, model file; asr.sh's stage 12 for all sets in one j
     [ -z "${inference_config}" ] || search+=(--config "${inference_config}")
     [ "${decoder}" != lexicon ] || search+=(--lexicon_text "${dumpdir}/${feats_type}/${train_set}${sp}/text")
     ${gpu_inference} && cmd=${cuda_cmd} gpus=1
+    # Whatever fails from here on, texts of an earlier model must not be scored.
+    for set in $(decoded_sets); do rm -f "${dir}/${set}/text"; done
     # shellcheck disable=SC2086
     OMP_NUM_THREADS=$(threads_of_each "${inference_nj}") \
         ${cmd} --gpu "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
         --asr_model_file "$2" --data_dir "${dumpdir}/${feats_type}" --test_sets "$(decoded_sets | paste -sd' ')" \
-        --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" "${search[@]}" ${inference_args}
+        --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" "${search[@]}" ${inference_args} || return 1
     for set in $(decoded_sets); do
         data="${dir}/${set}/logdir"
         ${python} pyscripts/utils/calculate_rtf.py --log-dir "${data}" --log-name asr_inference \

@@ -14,8 +14,9 @@ config_tag() { # config files, default name -> "_tag" of each but the default
         [ "${name}" = "$2" ] || printf '_%s' "${name}"
     done
 }
-teacher_exp="${expdir}/asr_teacher$(config_tag "${teacher_config}" teacher)_${suffix}$(clean "${teacher_args}")${sp}"
 teacher_tag=$(config_tag "${teacher_config}" teacher)
+teacher_exp="${expdir}/asr_teacher${teacher_tag}_${suffix}$(clean "${teacher_args}")${sp}"
+teacher_tag+=$(clean "${teacher_args}") # in the names of all that is made from it
 if [ -n "${teacher}" ]; then
     # shellcheck disable=SC2001
     teacher_tag="_from_$(sed 's/[^A-Za-z0-9]\+/_/g; s/^_//; s/_$//' <<< "${teacher%/}")"
@@ -23,6 +24,7 @@ if [ -n "${teacher}" ]; then
 fi
 encrl_tag="encrl$(config_tag "${encrl_config}" encrl)$(clean "${encrl_args}")${unlabelled_set:+_${unlabelled_set}}${teacher_tag}"
 encrl_exp="${expdir}/${encrl_tag}_${students// /_}_${suffix}${sp}"
+encrl_students=${students}
 if [ ! -d "${encrl_exp}" ]; then
     # A finished EncRL training of more students serves as well.
     for dir in "${expdir}/${encrl_tag}"_*; do
@@ -30,12 +32,22 @@ if [ ! -d "${encrl_exp}" ]; then
         [ "${tag}" = "${encrl_tag}_${suffix}${sp}" ] || continue
         [ -f "${dir}/.trained" ] || continue
         missing=$(comm -23 <(tr ' ' '\n' <<< "${students}" | sort) <(tr ' ' '\n' <<< "${trained}" | sort))
-        [ -n "${missing}" ] || encrl_exp=${dir}
+        [ -n "${missing}" ] || encrl_exp=${dir} encrl_students=${trained}
     done
 fi
-student_start() { # student, source -> directory of the model.pth that it starts from
+encrl_of() { # finetuning experiment -> EncRL experiment that its student is of
+    local parent tag
+    # Finished after EncRL with other students beside it, of which it does not depend: kept.
+    if [ -f "$1/.trained" ] && parent=$(sed -nE 's/.*parents: \[(.+)\]\}/\1/p' "$1/lineage.yaml") && [ -f "${parent}/.trained" ] \
+        && read -r tag _ 2> /dev/null < "${parent}/.students" && [ "${tag}" = "${encrl_tag}_${suffix}${sp}" ]; then
+        echo "${parent}"
+    else
+        echo "${encrl_exp}"
+    fi
+}
+student_start() { # student, source, EncRL experiment -> directory of the model.pth that it starts from
     case "$2" in
-        encrl) echo "${encrl_exp}/$1${encrl_checkpoint:+_${encrl_checkpoint%.pth}}" ;;
+        encrl) echo "${3:-${encrl_exp}}/$1${encrl_checkpoint:+_${encrl_checkpoint%.pth}}" ;;
         teacher) echo "${expdir}/layers_$1_${layer_selection}${teacher_tag}_${suffix}${sp}" ;;
     esac
 }

@@ -12,6 +12,9 @@ download_model lm_args num_splits_asr num_ref num_inf use_k2 use_streaming use_m
 
 for arg in "$@"; do
     case "${arg}" in --help | -h)
+        recipe=("$@")
+        unset 'recipe[-1]'
+        [ ${#recipe[@]} -eq 0 ] || printf 'This recipe sets: %s\n\n' "$(printf '%q ' "${recipe[@]}")"
         echo "${help_message}$(asr_options | grep -vxF -e "$(own_options)" -e "$(tr ' ' '\n' <<< "${managed}")" \
             | sed 's/^/--/' | paste -sd' ' | fold -s -w 110 | sed 's/^/    /')"
         exit 0 ;;
@@ -53,6 +56,8 @@ done
 [[ " greedy beam lexicon espnet " == *" ${decoder} "* ]] \
     || die "--decoder: '${decoder}' is not greedy, beam, lexicon or espnet"
 [ "${decoder}" != greedy ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder beam, lexicon or espnet"
+[ -z "${inference_config}" ] || [ -f "${inference_config}" ] \
+    || die "--inference_config ${inference_config} does not exist in ${PWD}, where relative paths start"
 for name in finetune teacher_cache list_models gpu_inference verbose skip_export skip_upload_hf; do
     [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
 done

@@ -18,6 +18,9 @@ check_uploads() { # before any work: is there all that an upload needs?
 }
 pack_and_export() { # experiment, model file
     local zip
+    # asr.sh packs both; the first is missing without sclite, the second where EncRL alone made the model.
+    [ -f "$1/RESULTS.md" ] || scripts/utils/show_asr_result.sh "$1" > "$1/RESULTS.md"
+    mkdir -p "$1/images"
     step "pack_$(basename "$1")" asr 14 14 --asr_exp "$1" --inference_asr_model "$2"
     for zip in "$1"/*.zip; do
         [ -f "${zip}" ] && log "Stage 14: ${zip}"

@@ -14,7 +14,6 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
             exec 8>&-
             return
         fi
-        rm "${exp_dir}/.trained"
     fi
     if [ -n "${start}" ]; then
         # A training must not go on from another start than it began with.
@@ -24,6 +23,7 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
         fi
         digest "${start}" > "${exp_dir}/.start"
     fi
+    rm -f "${exp_dir}/.trained"
     log "Stage 11: ${name} (log: ${exp_dir}/train.log)"
     [ -f "${exp_dir}/checkpoint.pth" ] && ${python} -m espnet_ext.bin.recover --exp_dir "${exp_dir}"
     threads=1
@@ -45,9 +45,10 @@ train_model() { # student, source, experiment, model file: its start, and its CT
     local name=$1 source=$2 exp_dir=$3 file=$4 start='' parents='' args=${finetune_args} layers
     case "${source}" in
         encrl)
-            start="$(student_start "${name}" encrl)/model.pth" parents=${encrl_exp}
-            if ! [ "${start}" -nt "${encrl_exp}/.trained" ]; then
-                step "export_${name}" ${python} -m espnet_ext.bin.export_student --encrl_exp "${encrl_exp}" \
+            parents=$(encrl_of "${exp_dir}")
+            start="$(student_start "${name}" encrl "${parents}")/model.pth"
+            if ! [ "${start}" -nt "${parents}/.trained" ]; then
+                step "export_${name}" ${python} -m espnet_ext.bin.export_student --encrl_exp "${parents}" \
                     --student "${name}" ${encrl_checkpoint:+--checkpoint "${encrl_checkpoint}"} --output_dir "$(dirname "${start}")"
             fi ;;
         teacher)
@@ -74,18 +75,14 @@ lineage() { # experiment, model, source, parents
     mv "$1/lineage.yaml.tmp" "$1/lineage.yaml"
 }
 check_teacher() { # shows its error rates once, before anything is made of it
-    local shown="${teacher_exp}/.checked" data="${dumpdir}/${feats_type}/${valid_set}" gpus=0
-    local output="${shown}.$$" errors="${logdir}/check_teacher.$$.log" # several runs may share the teacher
-    ! ${gpu_inference} || gpus=1
+    local shown="${teacher_exp}/.checked" data="${dumpdir}/${feats_type}/${valid_set}" cmd=${decode_cmd} gpus=0
+    ! ${gpu_inference} || cmd=${cuda_cmd} gpus=1
     if ! [ "${shown}" -nt "${teacher_model}" ]; then
-        if ! ${python} -m espnet_ext.bin.check_teacher --teacher "${teacher_model}" --data_dir "${data}" \
-            --audio_format "${audio_format}" --ngpu "${gpus}" > "${output}" 2> "${errors}"; then
-            # A teacher without CTC output, which is said as an error, serves criteria on its encoder.
-            sed -n 's/^error: /not decoded: /p' "${errors}" > "${output}"
-            [ -s "${output}" ] || die "the teacher cannot be decoded: $(tail -n 1 "${errors}"); whole log: ${PWD}/${errors}"
-        fi
-        rm "${errors}"
-        mv "${output}" "${shown}"
+        # Several runs may share the teacher, so each has a log of its own.
+        # shellcheck disable=SC2086
+        step "check_teacher" ${cmd} --gpu "${gpus}" "${logdir}/check_teacher.$$.log" ${python} -m espnet_ext.bin.check_teacher \
+            --teacher "${teacher_model}" --data_dir "${data}" --audio_format "${audio_format}" --ngpu "${gpus}" --output "${shown}"
+        rm "${logdir}/check_teacher.$$.log"
     fi
     log "Stage 11: teacher: $(cat "${shown}")"
 }
