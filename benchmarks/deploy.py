@@ -1,4 +1,4 @@
-r"""What decoding and every exported file cost and lose, on one set, in one process, on one thread.
+r"""What decoding and every exported file cost and lose, on one set, in one process.
 
 Every system decodes the same utterances of real speech: ESPnet's own search (`asr_inference` with ctc_weight 1.0 and
 beam_size 1, as its class `Speech2Text`), our greedy search in batches and one by one, ONNX Runtime and sherpa-onnx with
@@ -79,9 +79,9 @@ def greedily(model: CTCModel, audio: dict[str, Tensor], system: str, batch_sec: 
     return timed(system, decode)
 
 
-def by_onnx(model: CTCModel, path: Path, audio: dict[str, Tensor], system: str) -> Decoded:
+def by_onnx(model: CTCModel, path: Path, audio: dict[str, Tensor], system: str, threads: int) -> Decoded:
     """Decodes one by one in ONNX Runtime."""
-    runtime = OnnxCTC(path, threads=1)
+    runtime = OnnxCTC(path, threads)
 
     def decode() -> Texts:
         texts = {}
@@ -93,11 +93,11 @@ def by_onnx(model: CTCModel, path: Path, audio: dict[str, Tensor], system: str) 
     return timed(system, decode, path.stat().st_size)
 
 
-def by_sherpa(model: CTCModel, path: Path, audio: dict[str, Tensor], system: str) -> Decoded:
+def by_sherpa(model: CTCModel, path: Path, audio: dict[str, Tensor], system: str, threads: int) -> Decoded:
     """Decodes one by one in sherpa-onnx; its loading, milliseconds, is in the time."""
 
     def decode() -> Texts:
-        found = transcribe(path.parent, path.name, list(audio.values()), model.sample_rate)
+        found = transcribe(path.parent, path.name, list(audio.values()), model.sample_rate, threads)
         return dict(zip(audio, found, strict=True))
 
     return timed(system, decode, path.stat().st_size)
@@ -123,12 +123,13 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--utterances", type=int, default=1300, help="The first of the set")
     parser.add_argument("--searched", type=int, default=50, help="How many of them ESPnet's search decodes")
+    parser.add_argument("--threads", type=int, default=1, help="Of the processor, for every system")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     folder = args.exp_dir / "onnx"
     if not (folder / SHERPA / FILES["fp32"]).is_file():
         raise UserError(f"{folder} has no exported files; run espnet_ext.bin.export_onnx --sherpa true first")
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     data = DecodingSet.open(args.data_dir)
     references = {name: text for name, text in read_text(args.data_dir / "text").items() if text}
     names = [name for name in data.samples if name in references][: args.utterances]
@@ -144,14 +145,15 @@ def main() -> None:
     for runtime, path, decode in (("ONNX Runtime", folder, by_onnx), ("sherpa-onnx", folder / SHERPA, by_sherpa)):
         for precision, file in FILES.items():
             if (path / file).is_file():
-                decoded.append(decode(model, path / file, audio, f"{runtime} {precision}"))
+                decoded.append(decode(model, path / file, audio, f"{runtime} {precision}", args.threads))
     seconds = {name: len(speech) / model.sample_rate for name, speech in audio.items()}
     ratio = search.seconds / ours.seconds
     text = (
         f"# Decoding and exported files of `{args.exp_dir}` on {args.data_dir.name}\n\n"
-        f"{layout(to_table(decoded, single, references, seconds))}\n\n- One thread, one process. RTF: seconds of "
-        f"computing for a second of audio.\n- Greedy search in batches is {ratio:.1f} times as fast as ESPnet's on the "
-        f"first {len(first)} utterances.\n- *same text as greedy*: as PyTorch's, one by one.\n"
+        f"{layout(to_table(decoded, single, references, seconds))}\n\n"
+        f"- Threads: {args.threads}; one process. RTF: seconds of computing for a second of audio.\n"
+        f"- Greedy search in batches is {ratio:.1f} times as fast as ESPnet's on the first {len(first)} utterances.\n"
+        "- *same text as greedy*: as PyTorch's, one by one.\n"
     )
     with atomic(args.output) as temporary:
         temporary.write_text(text, encoding="utf-8")

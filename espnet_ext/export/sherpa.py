@@ -140,7 +140,7 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, min_samples:
             temporary.write_text(text, encoding="utf-8")
 
 
-def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: int) -> list[str]:
+def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: int, threads: int = 1) -> list[str]:
     """Returns the texts of sherpa-onnx.
 
     Args:
@@ -148,11 +148,12 @@ def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: 
         file: the model in it.
         signals: (samples,) float each.
         sample_rate: in Hz.
+        threads: of the processor.
     """
     import sherpa_onnx
 
     recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
-        model=str(folder / file), tokens=str(folder / "tokens.txt"), num_threads=1
+        model=str(folder / file), tokens=str(folder / "tokens.txt"), num_threads=threads
     )
     texts = []
     for signal in signals:
