@@ -76,8 +76,12 @@ def merged_config(job: Job) -> dict[str, Any]:
         config = read_config(path)
         check_keys(config, valid, path)
         merged = merge(merged, config)
-    # A student that changes makes another experiment too.
-    return merged | ({"students": read_students(job.students)} if job.students else {})
+    if job.students:
+        given, before = read_students(job.students), job.exp_dir / MERGED
+        # A student that changes makes another experiment. But a finished EncRL of more students serves as well.
+        others = read_config(before).get("students", {}) if before.is_file() else {}
+        merged["students"] = {name: given.get(name, conf) for name, conf in others.items()} | given
+    return merged
 
 
 def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetASRModel]:
@@ -116,6 +120,13 @@ def changed_options(job: Job, config: Mapping[str, Any]) -> list[str]:
         return []
     before = read_config(job.exp_dir / MERGED)
     changed = [key for key in sorted({*before, *config}) if before.get(key) != config.get(key)]
+    if "students" in changed:
+        old = before.get("students")
+        if old is None:  # written by an earlier version
+            changed.remove("students")
+        else:
+            names = [name for name, conf in config["students"].items() if old.get(name) != conf]
+            changed[changed.index("students")] = f"students: {' '.join(names)}"
     if wrong := [key for key in changed if key not in _MAY_CHANGE]:
         raise UserError(
             f"{job.exp_dir} was trained with another configuration ({', '.join(wrong)}); delete it to train anew, "

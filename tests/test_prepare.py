@@ -81,8 +81,20 @@ def test_a_started_encrl_keeps_its_students(files):
     prepare(jobs(files), vocab_size=10)
     (files / "exp/encrl/checkpoint.pth").touch()
     change(files / "e1.yaml", encoder_conf=STUDENT["encoder_conf"] | {"num_blocks": 2})
-    with pytest.raises(UserError, match=r"encrl was trained with another configuration \(students\)"):
+    with pytest.raises(UserError, match=r"encrl was trained with another configuration \(students: e1\)"):
         prepare(jobs(files), vocab_size=10)
+
+
+def test_a_finished_encrl_of_more_students_serves(files):
+    (files / "e2.yaml").write_text(yaml.safe_dump(STUDENT))
+    job = jobs(files)[1]
+    more = Job(job.exp_dir, job.configs, (*job.students, f"e2={files}/e2.yaml"))
+    prepare([more], vocab_size=10)
+    (files / "exp/encrl/checkpoint.pth").touch()
+    recipe = (files / "exp/encrl/recipe.yaml").read_text()
+    change(files / "e2.yaml", encoder_conf=STUDENT["encoder_conf"] | {"num_blocks": 2})
+    prepare([job], vocab_size=10)  # what became of a student that is not asked for does not matter
+    assert (files / "exp/encrl/recipe.yaml").read_text() == recipe
 
 
 def test_full_disk_is_refused(files, monkeypatch):

@@ -22,10 +22,9 @@ SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".r
 }
 # What libsndfile does not read: found in folders all the same, so that it is reported and not passed over.
 _UNREADABLE = {".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
-# Length of a compressed file as its header has it, and as it is decoded, differ a little.
-_LENGTH_TOLERANCE = 0.99
 
-_UNKNOWN_LENGTH = 1 << 62
+# Programs that write to a pipe put such sizes into headers of RIFF and AIFF files.
+_UNKNOWN_BYTES = 0x7F000000
 # Read at once, so that a long file is never in memory as a whole.
 _READ_SAMPLES = 1 << 20
 
@@ -46,9 +45,12 @@ def find_audio(paths: list[Path]) -> dict[Path, Path]:
         if path.is_file():
             found[path] = Path(path.name)
             continue
-        inside = sorted(
+        audio = sorted(
             file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES | _UNREADABLE
         )
+        readable = {file.with_suffix("") for file in audio if file.suffix.lower() in SUFFIXES}
+        # A video beside its own sound is no loss.
+        inside = [f for f in audio if f.suffix.lower() in SUFFIXES or f.with_suffix("") not in readable]
         if not inside:
             raise UserError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES)[:6])} ...)")
         found |= {file: file.relative_to(path) for file in inside}
@@ -66,19 +68,21 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
 
     Raises:
         soundfile.LibsndfileError: the file cannot be read.
-        UserError: it ends before its header says.
+        UserError: it ends before its header says (WAV, AIFF, MP3 with a length; FLAC is a LibsndfileError; in other
+            formats nothing says so).
     """
     with soundfile.SoundFile(path) as file:
         resampler = None
         if file.samplerate != sample_rate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
+        declared = _declared_samples(path, file)
         pending, start, ended, read = np.zeros(0, np.float32), 0, False, 0
         while not ended:
             samples = file.read(_READ_SAMPLES, dtype="float32", always_2d=True).mean(axis=1)
             ended = len(samples) < _READ_SAMPLES
             read += len(samples)
-            if ended and read < _LENGTH_TOLERANCE * file.frames < _UNKNOWN_LENGTH:
-                raise UserError(f"{path} is cut off: {read} of {file.frames} samples; copy it again")
+            if ended and read < 0.99 * declared:
+                raise UserError(f"{path} is cut off: {read} of {declared} samples; copy it again")
             if resampler:
                 samples = resampler.resample_chunk(samples, last=ended)
             pending = np.concatenate([pending, samples])
@@ -88,3 +92,19 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
         # What is left beyond the overlap has been in no block yet.
         if len(pending) > (overlap if start else 0):
             yield start, torch.from_numpy(pending)
+
+
+def _declared_samples(path: Path, file: soundfile.SoundFile) -> float:
+    """Returns how many samples a channel has by the header; 0 where that says nothing, or libsndfile only guesses."""
+    with path.open("rb") as raw:
+        head = raw.read(12)
+        if head[:3] == b"ID3":  # tags before the first frame; seven bits a byte
+            raw.seek(10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
+        first_frame = raw.read(2048)
+    if file.format == "MP3":
+        return file.frames if any(mark in first_frame for mark in (b"Xing", b"Info", b"VBRI")) else 0
+    if head[:4] in (b"RIFF", b"FORM"):
+        size = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big") + 8
+        # libsndfile takes the length from what is there.
+        return file.frames * size / path.stat().st_size if size < _UNKNOWN_BYTES else 0
+    return 0

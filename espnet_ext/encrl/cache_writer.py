@@ -3,8 +3,10 @@
 import hashlib
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -156,8 +158,8 @@ def _results(job: Job, missing: Sequence[int], num_processes: int) -> Iterator[i
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_processes, context, _start_worker, (job, context.Value("i", 0))) as pool:
-        tasks = [pool.submit(_work, shard) for shard in missing]
         try:
+            tasks = [pool.submit(_work, shard) for shard in missing]
             for task in as_completed(tasks):
                 yield task.result()
         except BrokenProcessPool as error:
@@ -193,6 +195,7 @@ def _start_worker(job: Job, counter) -> None:
     """Loads the teacher once in each process."""
     number = 0
     if counter is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         torch.set_num_threads(1)
         with counter.get_lock():
             number = counter.value
@@ -201,6 +204,12 @@ def _start_worker(job: Job, counter) -> None:
     device = f"cuda:{number % job.ngpu}" if job.ngpu else "cpu"
     teacher.model.to(device)
     _worker.update(job=job, teacher=teacher, device=device, data=DecodingSet.open(job.data_dir, job.audio_format))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it was killed: the pool would work on, and without the lock."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _work(shard: int) -> int:

@@ -152,15 +152,31 @@ def test_audio_that_is_cut_off_and_formats_that_are_not_read_are_reported(exp_di
     data = (folder / "whole.mp3").read_bytes()
     (folder / "cut.mp3").write_bytes(data[: len(data) // 2])
     (folder / "phone.m4a").write_bytes(b"not for libsndfile")
-    soundfile.write(folder / "mac.aif", noise[:16000], 16000, format="AIFF")
+    (folder / "video.mp4").write_bytes(b"not for libsndfile, but its sound is there")
+    for name, form in (("mac.aif", "AIFF"), ("video.wav", "WAV")):
+        soundfile.write(folder / name, noise[:16000], 16000, format=form)
+    data = (folder / "video.wav").read_bytes()
+    (folder / "cut2.wav").write_bytes(data[: len(data) // 2])
+    # No length in the header: what libsndfile guesses from the size of the tags and frames says nothing.
+    data = (folder / "whole.mp3").read_bytes()
+    assert b"Xing" in data or b"Info" in data
+    frames = data.replace(b"Xing", b"none").replace(b"Info", b"none")
+    tag = b"ID3\x04\0\0" + bytes([0, 2, 0, 0]) + bytes(2 << 14)
+    (folder / "tagged.mp3").write_bytes(tag + frames)
     cmd = ["--model", exp_dir, "--output_dir", tmp_path / "out", folder]
     result = subprocess.run(
         [sys.executable, "-m", "espnet_ext.bin.transcribe", *map(str, cmd)], capture_output=True, text=True
     )
-    assert result.returncode == 1 and "2 of 4" in result.stderr
-    assert "cut.mp3 is left out" in result.stderr and "is cut off" in result.stderr
+    assert result.returncode == 1 and "3 of 7" in result.stderr
+    for name in ("cut.mp3", "cut2.wav"):
+        assert f"{name} is left out" in result.stderr and f"{name} is cut off" in result.stderr
     assert "phone.m4a is left out" in result.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mac.txt", "whole.txt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "mac.txt",
+        "tagged.txt",
+        "video.txt",
+        "whole.txt",
+    ]
 
 
 def test_missing_onnx_file_and_gpu_are_named(tmp_path):

@@ -134,6 +134,15 @@ step() { # log name, command...
         die "${name} failed (exit status ${status}); whole log: ${PWD}/${file}"
     fi
 }
+submit() { # command of cmd.sh, number of GPUs, its log, command... ; what fails says why in the log of the step
+    local cmd=$1 gpus=$2 file=$3
+    shift 3
+    # shellcheck disable=SC2086 # a command with options
+    if ! ${cmd} --gpu "${gpus}" "${file}" "$@"; then
+        grep -h '^error: ' "${file}" || tail -n 5 "${file}"
+        return 1
+    fi
+}
 asr() { # stage, stop stage, options...
     local first=$1 last=$2
     shift 2
@@ -171,7 +180,7 @@ model_configs() { # name, source, file -> configurations of its training; none w
     fi
 }
 student_configs=()
-for student in ${encrl_students}; do
+for student in ${students}; do
     student_configs+=("${student}=${conf_dir}/${student}.yaml")
 done
 needs_encrl=false
@@ -217,6 +226,7 @@ fi
 
 # ------------------------------------------------------------------ stages 1-9: data and tokens
 if in_range 1 9; then
+    rm -f "${dumpdir}"/.prepared_* # of espnet_ext.bin.experiments
     log "Stages $(max 1 "${stage}")-$(min 9 "${stop_stage}"): data, token list (output: ${logdir}/data.log)"
     step data asr "${stage}" "$(min 9 "${stop_stage}")" --test_sets "${test_sets}${unlabelled_set:+ ${unlabelled_set}}"
 fi

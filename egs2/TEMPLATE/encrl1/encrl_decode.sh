@@ -24,7 +24,7 @@ decode_ctc() { # experiment, model file; asr.sh's stage 12 for all sets in one j
     for set in $(decoded_sets); do rm -f "${dir}/${set}/text"; done
     # shellcheck disable=SC2086
     OMP_NUM_THREADS=$(threads_of_each "${inference_nj}") \
-        ${cmd} --gpu "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
+        submit "${cmd}" "${gpus}" "${dir}/ctc_decode.log" ${python} -m espnet_ext.bin.ctc_decode --exp_dir "$1" \
         --asr_model_file "$2" --data_dir "${dumpdir}/${feats_type}" --test_sets "$(decoded_sets | paste -sd' ')" \
         --audio_format "${audio_format}" --output_dir "${dir}" --ngpu "${gpus}" "${search[@]}" ${inference_args} || return 1
     for set in $(decoded_sets); do
@@ -42,6 +42,13 @@ score_without_sclite() { # experiment
     done
 }
 decode_and_score() { # last stage, name, source, experiment, model file
+    mkdir -p "$4/${inference_tag}"
+    exec 6> "$4/${inference_tag}/.lock"
+    flock 6 # several runs may share the model
+    decode_unless_scored "$@"
+    exec 6>&-
+}
+decode_unless_scored() { # as decode_and_score
     local last=$1 name=$2 source=$3 exp_dir=$4 file=$5 first
     if scored "${exp_dir}" "${exp_dir}/${file}"; then
         log "Stages 12-13: ${name} ${source}: already scored (${exp_dir})"

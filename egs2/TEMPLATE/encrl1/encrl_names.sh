@@ -24,7 +24,6 @@ if [ -n "${teacher}" ]; then
 fi
 encrl_tag="encrl$(config_tag "${encrl_config}" encrl)$(clean "${encrl_args}")${unlabelled_set:+_${unlabelled_set}}${teacher_tag}"
 encrl_exp="${expdir}/${encrl_tag}_${students// /_}_${suffix}${sp}"
-encrl_students=${students}
 if [ ! -d "${encrl_exp}" ]; then
     # A finished EncRL training of more students serves as well.
     for dir in "${expdir}/${encrl_tag}"_*; do
@@ -32,13 +31,13 @@ if [ ! -d "${encrl_exp}" ]; then
         [ "${tag}" = "${encrl_tag}_${suffix}${sp}" ] || continue
         [ -f "${dir}/.trained" ] || continue
         missing=$(comm -23 <(tr ' ' '\n' <<< "${students}" | sort) <(tr ' ' '\n' <<< "${trained}" | sort))
-        [ -n "${missing}" ] || encrl_exp=${dir} encrl_students=${trained}
+        [ -n "${missing}" ] || encrl_exp=${dir}
     done
 fi
 encrl_of() { # finetuning experiment -> EncRL experiment that its student is of
     local parent tag
-    # Finished after EncRL with other students beside it, of which it does not depend: kept.
-    if [ -f "$1/.trained" ] && parent=$(sed -nE 's/.*parents: \[(.+)\]\}/\1/p' "$1/lineage.yaml") && [ -f "${parent}/.trained" ] \
+    # Trained after EncRL with other students beside it, on which it does not depend: kept.
+    if [ -f "$1/checkpoint.pth" ] && parent=$(sed -nE 's/.*parents: \[(.+)\]\}/\1/p' "$1/lineage.yaml") && [ -f "${parent}/.trained" ] \
         && read -r tag _ 2> /dev/null < "${parent}/.students" && [ "${tag}" = "${encrl_tag}_${suffix}${sp}" ]; then
         echo "${parent}"
     else

@@ -56,8 +56,6 @@ done
 [[ " greedy beam lexicon espnet " == *" ${decoder} "* ]] \
     || die "--decoder: '${decoder}' is not greedy, beam, lexicon or espnet"
 [ "${decoder}" != greedy ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder beam, lexicon or espnet"
-[ -z "${inference_config}" ] || [ -f "${inference_config}" ] \
-    || die "--inference_config ${inference_config} does not exist in ${PWD}, where relative paths start"
 for name in finetune teacher_cache list_models gpu_inference verbose skip_export skip_upload_hf; do
     [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
 done
@@ -66,3 +64,5 @@ done
 : "${finetune_config:=${conf_dir}/finetune.yaml}" "${scratch_config:=${conf_dir}/scratch.yaml}"
 : "${inference_nj:=${nj}}"
 [ "${decoder}" != espnet ] || : "${inference_config:=${conf_dir}/decode.yaml}"
+[ -z "${inference_config}" ] || [ -f "${inference_config}" ] \
+    || die "--inference_config ${inference_config} does not exist in ${PWD}, where relative paths start"

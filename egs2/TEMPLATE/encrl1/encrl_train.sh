@@ -80,9 +80,9 @@ check_teacher() { # shows its error rates once, before anything is made of it
     if ! [ "${shown}" -nt "${teacher_model}" ]; then
         # Several runs may share the teacher, so each has a log of its own.
         # shellcheck disable=SC2086
-        step "check_teacher" ${cmd} --gpu "${gpus}" "${logdir}/check_teacher.$$.log" ${python} -m espnet_ext.bin.check_teacher \
+        step "check_teacher_$$" submit "${cmd}" "${gpus}" "${logdir}/check_teacher.$$.log" ${python} -m espnet_ext.bin.check_teacher \
             --teacher "${teacher_model}" --data_dir "${data}" --audio_format "${audio_format}" --ngpu "${gpus}" --output "${shown}"
-        rm "${logdir}/check_teacher.$$.log"
+        rm "${logdir}"/check_teacher{.,_}$$.log
     fi
     log "Stage 11: teacher: $(cat "${shown}")"
 }
@@ -95,7 +95,7 @@ cache_teacher() { # the teacher's outputs for training and validation; sets the 
         dir="${teacher_exp}/cache/${set}"
         log "Stage 11: teacher cache of ${set} (${dir})"
         # shellcheck disable=SC2086
-        step "cache_${set}" ${cmd} --gpu "${gpus}" "${dir}.log" ${python} -m espnet_ext.bin.cache_teacher \
+        step "cache_${set}" submit "${cmd}" "${gpus}" "${dir}.log" ${python} -m espnet_ext.bin.cache_teacher \
             --teacher "${teacher_model}" --config "${encrl_exp}/recipe.yaml" --data_dir "${dumpdir}/${feats_type}/${set}" \
             --output_dir "${dir}" --dtype "${teacher_cache_dtype}" --audio_format "${audio_format}" \
             --nj "${jobs}" --ngpu "${gpus}"
