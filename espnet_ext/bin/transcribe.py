@@ -53,12 +53,7 @@ def main(cmd: list[str] | None = None) -> None:
     for file in tqdm(files, unit="file", disable=len(files) == 1):
         try:
             words = transcribe(recognizer, read_blocks(file, recognizer.sample_rate, window, overlap), overlap)
-        except (
-            OSError,
-            RuntimeError,
-            TypeError,
-            UserError,
-        ) as error:  # soundfile's errors are of the first three kinds
+        except (OSError, RuntimeError, TypeError, UserError) as error:  # soundfile's are of the first three kinds
             failed += 1
             print(f"error: {file} is left out: {error}", file=sys.stderr)
             continue

@@ -134,15 +134,6 @@ step() { # log name, command...
         die "${name} failed (exit status ${status}); whole log: ${PWD}/${file}"
     fi
 }
-submit() { # command of cmd.sh, number of GPUs, its log, command... ; what fails says why in the log of the step
-    local cmd=$1 gpus=$2 file=$3
-    shift 3
-    # shellcheck disable=SC2086 # a command with options
-    if ! ${cmd} --gpu "${gpus}" "${file}" "$@"; then
-        grep -h '^error: ' "${file}" || tail -n 5 "${file}"
-        return 1
-    fi
-}
 asr() { # stage, stop stage, options...
     local first=$1 last=$2
     shift 2
@@ -172,13 +163,6 @@ for student in ${students}; do
         models+=("${student} ${source} $(student_exp "${student}" "${source}") ${file}")
     done
 done
-model_configs() { # name, source, file -> configurations of its training; none where it is not trained in a run of its own
-    if [ "$1" = teacher ]; then
-        [ -n "${teacher}" ] || echo "${teacher_config}"
-    elif [ "$3" = "${inference_asr_model}" ]; then
-        [ "$2" = scratch ] && echo "${conf_dir}/$1.yaml ${scratch_config}" || echo "${conf_dir}/$1.yaml ${finetune_config}"
-    fi
-}
 student_configs=()
 for student in ${students}; do
     student_configs+=("${student}=${conf_dir}/${student}.yaml")

@@ -1,5 +1,14 @@
 # shellcheck shell=bash disable=SC2154 # sourced by encrl.sh, whose variables it uses
-# Runs --model_nj models at once. What fails ends the run as soon as the jobs beside it are done.
+# Jobs: one given to cmd.sh; --model_nj models at once. What fails ends the run as soon as the jobs beside it are done.
+submit() { # command of cmd.sh, number of GPUs, its log, command... ; what fails says why in the log of the step
+    local cmd=$1 gpus=$2 file=$3
+    shift 3
+    # shellcheck disable=SC2086 # a command with options
+    if ! ${cmd} --gpu "${gpus}" "${file}" "$@"; then
+        grep -h '^error: ' "${file}" || tail -n 5 "${file}"
+        return 1
+    fi
+}
 jobs_running=() last_job=
 threads_of_each() { # threads for all -> threads for each of the models at once
     local all

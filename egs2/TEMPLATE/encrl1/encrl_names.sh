@@ -50,6 +50,13 @@ student_start() { # student, source, EncRL experiment -> directory of the model.
         teacher) echo "${expdir}/layers_$1_${layer_selection}${teacher_tag}_${suffix}${sp}" ;;
     esac
 }
+model_configs() { # name, source, file -> configurations of its training; none where it is not trained in a run of its own
+    if [ "$1" = teacher ]; then
+        [ -n "${teacher}" ] || echo "${teacher_config}"
+    elif [ "$3" = "${inference_asr_model}" ]; then
+        [ "$2" = scratch ] && echo "${conf_dir}/$1.yaml ${scratch_config}" || echo "${conf_dir}/$1.yaml ${finetune_config}"
+    fi
+}
 student_exp() { # student, source
     local tag=$2 args=${finetune_args}
     if ! ${finetune} && [ "$2" != scratch ]; then
