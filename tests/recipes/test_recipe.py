@@ -92,6 +92,14 @@ def test_a_failed_decoding_scores_no_text_of_before(finished):
         os.utime(exp / "valid.cer_ctc.ave.pth", ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def test_students_from_scratch_need_no_teacher(finished):
+    options = ("--students", "e1", "--student_source", "scratch", "--scratch_args", "--max_epoch 1")
+    output = run(finished, "--stage", "10", "--stop_stage", "13", *options, "--expdir", "exp/alone", "--results", "")
+    assert "no student needs a teacher" in output
+    experiments = {path.name for path in (finished / "exp/alone").glob("asr_*") if "stats" not in path.name}
+    assert experiments == {f"asr_e1_scratch_{SUFFIX}_max_epoch1"}
+
+
 @pytest.mark.full
 def test_override_makes_another_experiment(finished):
     options = ("--students", "e1", "--finetune_args", "--max_epoch 1")

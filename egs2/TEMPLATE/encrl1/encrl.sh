@@ -89,7 +89,7 @@ Stages (asr.sh's numbers):
     1-5    data preparation, speed perturbation, formatting, filtering, token list
     6-9    language model and n-gram; skipped unless --use_lm / --use_ngram true
     10     statistics, once for teacher and students
-    11     training: teacher (unless --teacher names one), EncRL of all students, CTC finetuning of each
+    11     training: teacher (unless --teacher names one, or --student_source scratch needs none), EncRL of all students, CTC finetuning of each
     12-13  decoding and scoring of every model; comparison table (--results)
     14     packing (--skip_packing false) and ONNX export (--skip_export false) of every student
     15     upload of every student with a model card (--skip_upload_hf false --hf_repo user/name --hf_license NAME)
@@ -155,14 +155,18 @@ in_range() { [ "${stage}" -le "$2" ] && [ "${stop_stage}" -ge "$1" ]; } # does t
 teacher_model="${teacher_exp}/${inference_asr_model}"
 [ -n "${teacher}" ] && teacher_model="${teacher_exp}/model.pth"
 # All models of this run: "name source experiment file", teacher first
-models=("teacher teacher ${teacher_exp} ${teacher_model##*/}")
+student_models=()
 for student in ${students}; do
     for source in ${student_source}; do
         file=model.pth
         if ${finetune} || [ "${source}" = scratch ]; then file=${inference_asr_model}; fi
-        models+=("${student} ${source} $(student_exp "${student}" "${source}") ${file}")
+        student_models+=("${student} ${source} $(student_exp "${student}" "${source}") ${file}")
     done
 done
+needs_teacher=true # students from scratch do not
+[[ -n "${students}" && "${student_source}" = scratch ]] && needs_teacher=false
+models=("${student_models[@]}")
+${needs_teacher} && models=("teacher teacher ${teacher_exp} ${teacher_model##*/}" "${models[@]}")
 student_configs=()
 for student in ${students}; do
     student_configs+=("${student}=${conf_dir}/${student}.yaml")
@@ -216,8 +220,9 @@ if in_range 1 9; then
 fi
 
 # ------------------------------------------------------------------ stage 10: statistics
-first_exp=${teacher_exp} # whose front end the statistics are of
-[ -n "${teacher}" ] && [ -n "${students}" ] && read -r _ _ first_exp _ <<< "${models[1]}"
+first_model=${models[0]} # whose front end the statistics are of
+[ -n "${teacher}" ] && [ -n "${students}" ] && first_model=${student_models[0]}
+read -r _ _ first_exp _ <<< "${first_model}"
 if in_range 10 11; then
     for set in "${train_set}${sp}" "${valid_set}"; do
         [ -s "${dumpdir}/${feats_type}/${set}/text" ] || die "${PWD}/${dumpdir}/${feats_type}/${set} has no utterance:" \
@@ -231,15 +236,18 @@ fi
 
 # ------------------------------------------------------------------ stage 11: training
 if in_range 11 11; then
-    if [ -n "${teacher}" ]; then
+    last_job=
+    if ! ${needs_teacher}; then
+        log "Stage 11: no student needs a teacher"
+    elif [ -n "${teacher}" ]; then
         step "teacher" ${python} -m espnet_ext.bin.link_model --source "${teacher}" --output_dir "${teacher_exp}"
     else
         start_job train teacher "${teacher_exp}" "" asr 11 11 --asr_config "${teacher_exp}/recipe.yaml" \
             --asr_args "${teacher_args}" --asr_exp "${teacher_exp}"
     fi
     teacher_job=${last_job}
-    lineage "${teacher_exp}" teacher teacher ""
-    for model in "${models[@]:1}"; do # these need no teacher
+    ! ${needs_teacher} || lineage "${teacher_exp}" teacher teacher ""
+    for model in "${student_models[@]}"; do # these need no teacher
         # shellcheck disable=SC2086
         [[ "${model}" != *" scratch "* ]] || start_job train_model ${model}
     done
@@ -253,7 +261,7 @@ if in_range 11 11; then
         wait_for_job "${last_job}"
         [ -f "${encrl_exp}/.students" ] || echo "${encrl_tag}_${suffix}${sp} ${students}" > "${encrl_exp}/.students"
     fi
-    for model in "${models[@]:1}"; do
+    for model in "${student_models[@]}"; do
         # shellcheck disable=SC2086
         [[ "${model}" == *" scratch "* ]] || start_job train_model ${model}
     done
@@ -288,7 +296,7 @@ fi
 
 # ------------------------------------------------------------------ stages 14-15: packing and upload
 if in_range 14 15; then
-    for model in "${models[@]:1}"; do
+    for model in "${student_models[@]}"; do
         read -r name source exp_dir file <<< "${model}"
         [ "${source}" = scratch ] && continue
         if in_range 14 14; then pack_and_export "${exp_dir}" "${file}"; fi

@@ -9,7 +9,7 @@ check_uploads() { # before any work: is there all that an upload needs?
     sources=${student_source/scratch/}
     [ "$(wc -w <<< "${sources}")" -eq 1 ] \
         || die "--student_source '${student_source}': name encrl or teacher, not both; a student has one repository"
-    for model in "${models[@]:1}"; do
+    for model in "${student_models[@]}"; do
         read -r name source _ _ <<< "${model}"
         [ "${source}" != scratch ] || continue
         # shellcheck disable=SC2086
