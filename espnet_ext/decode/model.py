@@ -4,6 +4,7 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 from espnet2.text.build_tokenizer import build_tokenizer
@@ -69,4 +70,6 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
     tokenizer = build_tokenizer(args.token_type, bpemodel=bpemodel, space_symbol="<space>")
     fs = (args.frontend_conf or {}).get("fs", 16000)
     sample_rate = humanfriendly.parse_size(fs) if isinstance(fs, str) else int(fs)
-    return CTCModel(model.eval(), TokenIDConverter(args.token_list), tokenizer, sample_rate)
+    # The convolutions of the subsampling are half of a small model's work and faster on a CPU in this layout.
+    model = model.eval().to(memory_format=torch.channels_last)
+    return CTCModel(model, TokenIDConverter(args.token_list), tokenizer, sample_rate)
