@@ -70,6 +70,6 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
     tokenizer = build_tokenizer(args.token_type, bpemodel=bpemodel, space_symbol="<space>")
     fs = (args.frontend_conf or {}).get("fs", 16000)
     sample_rate = humanfriendly.parse_size(fs) if isinstance(fs, str) else int(fs)
-    # The convolutions of the subsampling are half of a small model's work and faster on a CPU in this layout.
+    # The convolutions of the subsampling, much of the work of a small model, are faster on a CPU in this layout.
     model = model.eval().to(memory_format=torch.channels_last)
     return CTCModel(model, TokenIDConverter(args.token_list), tokenizer, sample_rate)

@@ -33,7 +33,8 @@ class Teacher:
     """
 
     def __init__(self, model: ESPnetASRModel, args: Namespace, name: str, train_mode: bool = False):
-        self.model = model.requires_grad_(False).train(train_mode)
+        # Without gradient a CPU computes the convolutions of the subsampling faster in this layout.
+        self.model = model.requires_grad_(False).train(train_mode).to(memory_format=torch.channels_last)
         if train_mode:
             self.model.specaug = None  # the released code shows the teacher unmasked features
         self.args = args
