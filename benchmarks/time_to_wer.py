@@ -12,6 +12,7 @@ Run, in a recipe directory after ./run.sh --student_source "encrl scratch":
 
 import argparse
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,14 @@ def curve(training: Training, key: str, start_sec: float) -> Curve:
     return result
 
 
-def find(expdir: Path, student: str, source: str) -> Lineage:
+def find(expdir: Path, student: str, source: str, beside: Sequence[str]) -> Lineage:
     """Returns the one model of a student with a start; of several from scratch the one trained longest.
+
+    Args:
+        expdir: where the experiments are.
+        student: its name.
+        source: `scratch` or `encrl`.
+        beside: students that its EncRL run must have trained; others do not count.
 
     Raises:
         UserError: there is none, or several.
@@ -58,6 +65,8 @@ def find(expdir: Path, student: str, source: str) -> Lineage:
     found = []
     for path in sorted(expdir.glob(f"asr_{student}_*/lineage.yaml")):
         lineage = trace(path.parent, [])
+        if lineage.encrl is not None and not set(beside) <= set(lineage.encrl.students):
+            continue
         if lineage.model == student and lineage.start.startswith(source) and lineage.training.history:
             found.append(lineage)
     if source == "scratch":
@@ -78,7 +87,7 @@ def main() -> None:
     rows, points, finetuning_sec, encrl_sec, scratch_sec, encrl = [], [], 0.0, 0.0, 0.0, None
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
     for student, colour in zip(args.students, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
-        scratch, aligned = find(args.expdir, student, "scratch"), find(args.expdir, student, "encrl")
+        scratch, aligned = (find(args.expdir, student, source, args.students) for source in ("scratch", "encrl"))
         if aligned.encrl is None or (encrl is not None and aligned.encrl.exp_dir != encrl.exp_dir):
             raise UserError(f"{aligned.training.exp_dir}: the students must come from one EncRL run")
         encrl = aligned.encrl
