@@ -89,7 +89,7 @@ Stages (asr.sh's numbers):
     1-5    data preparation, speed perturbation, formatting, filtering, token list
     6-9    language model and n-gram; skipped unless --use_lm / --use_ngram true
     10     statistics, once for teacher and students
-    11     training: teacher (unless --teacher names one, or --student_source scratch needs none), EncRL of all students, CTC finetuning of each
+    11     training: teacher (unless --teacher names one or no student needs it), EncRL of all students, CTC finetuning
     12-13  decoding and scoring of every model; comparison table (--results)
     14     packing (--skip_packing false) and ONNX export (--skip_export false) of every student
     15     upload of every student with a model card (--skip_upload_hf false --hf_repo user/name --hf_license NAME)
