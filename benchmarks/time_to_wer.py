@@ -131,8 +131,10 @@ def main() -> None:
     shown = ("not reached", "-") if together == float("inf") else (f"{together:.0f}", f"{scratch_sec / together:.2f}")
     lines.append(f"| all together | | {scratch_sec:.0f} | {shown[0]} | {shown[1]} | |")
     axes.set(xlabel="minutes of training", ylabel="validation CER, %", xscale="log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, handlelength=3)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.output.with_suffix(".png"), dpi=120, bbox_inches="tight")
     with atomic(args.output.with_suffix(".csv")) as temporary, temporary.open("w", newline="") as file:
