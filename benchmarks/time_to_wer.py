@@ -50,7 +50,7 @@ def curve(training: Training, key: str, start_sec: float) -> Curve:
     return result
 
 
-def find(expdir: Path, student: str, source: str, beside: Sequence[str], encrl_exp: str | None) -> Lineage:
+def find(expdir: Path, student: str, source: str, beside: Sequence[str]) -> Lineage:
     """Returns the one model of a student with a start; of several from scratch the one trained longest.
 
     Args:
@@ -58,7 +58,6 @@ def find(expdir: Path, student: str, source: str, beside: Sequence[str], encrl_e
         student: its name.
         source: `scratch` or `encrl`.
         beside: students that its EncRL run must have trained; others do not count.
-        encrl_exp: name of its EncRL run; others do not count. None for any.
 
     Raises:
         UserError: there is none, or several.
@@ -66,8 +65,7 @@ def find(expdir: Path, student: str, source: str, beside: Sequence[str], encrl_e
     found = []
     for path in sorted(expdir.glob(f"asr_{student}_*/lineage.yaml")):
         lineage = trace(path.parent, [])
-        run = lineage.encrl
-        if run is not None and not (set(beside) <= set(run.students) and encrl_exp in (None, run.exp_dir.name)):
+        if lineage.encrl is not None and not set(beside) <= set(lineage.encrl.students):
             continue
         if lineage.model == student and lineage.start.startswith(source) and lineage.training.history:
             found.append(lineage)
@@ -84,15 +82,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--expdir", type=Path, default=Path("exp"))
     parser.add_argument("--students", nargs="+", default=["e6", "e4", "e2"])
-    parser.add_argument("--encrl_exp", help="Name of the EncRL experiment in --expdir, where there are several")
     parser.add_argument("--output", type=Path, required=True, help="<output>.md, .csv and .png are written")
     args = parser.parse_args()
     rows, points, finetuning_sec, encrl_sec, scratch_sec, encrl = [], [], 0.0, 0.0, 0.0, None
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
     for student, colour in zip(args.students, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
-        scratch, aligned = (
-            find(args.expdir, student, source, args.students, args.encrl_exp) for source in ("scratch", "encrl")
-        )
+        scratch, aligned = (find(args.expdir, student, source, args.students) for source in ("scratch", "encrl"))
         if aligned.encrl is None or (encrl is not None and aligned.encrl.exp_dir != encrl.exp_dir):
             raise UserError(f"{aligned.training.exp_dir}: the students must come from one EncRL run")
         encrl = aligned.encrl
