@@ -22,8 +22,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from espnet_ext.bin.score import read_text, score
-from espnet_ext.decode.greedy import best_paths, decode_batch, make_batches
+from espnet_ext.decode.greedy import best_paths, make_batches
 from espnet_ext.decode.model import CTCModel, load_model
+from espnet_ext.decode.parallel import decode_batches
 from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.export.run import FILES, SHERPA
@@ -71,9 +72,10 @@ def greedily(model: CTCModel, audio: dict[str, Tensor], system: str, batch_sec: 
     def decode() -> Texts:
         texts = {}
         lengths = {name: len(speech) for name, speech in audio.items()}
-        for batch in make_batches(lengths, int(batch_sec * model.sample_rate), 0.05):
-            found = decode_batch(model.model, [audio[name] for name in batch])
-            texts |= {n: model.text(model.tokens(one.token_ids)) for n, one in zip(batch, found, strict=True)}
+        batches = make_batches(lengths, int(batch_sec * model.sample_rate), 0.05)
+        for batch in decode_batches(model.model, audio.__getitem__, batches):
+            found = zip(batch.names, batch.hypotheses, strict=True)
+            texts |= {name: model.text(model.tokens(one.token_ids)) for name, one in found}
         return texts
 
     return timed(system, decode)

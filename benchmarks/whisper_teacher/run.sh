@@ -29,5 +29,5 @@ python3 "${here}/assemble.py" --weights exp/whisper_base.pth --head exp/whisper_
 for set in valid train_clean_5; do
     cache="exp/asr_teacher_from_exp_asr_whisper_base/cache/${set}"
     [ -f "${cache}/manifest.json" ] || python3 "${here}/cache.py" --head exp/whisper_head --teacher exp/asr_whisper_base \
-        --features "${features}/${set}" --output_dir "${cache}"
+        --features "${features}/${set}" --data_dir "dump/raw/${set}" --output_dir "${cache}"
 done

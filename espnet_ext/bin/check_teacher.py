@@ -29,8 +29,9 @@ def main(cmd: list[str] | None = None) -> None:
     """Prints one line, and a second one if the teacher is bad."""
     args = get_parser().parse_args(cmd)
     from espnet_ext.bin.score import read_text, score
-    from espnet_ext.decode.greedy import decode_batch, make_batches
+    from espnet_ext.decode.greedy import make_batches
     from espnet_ext.decode.model import NoCTCError, load_model
+    from espnet_ext.decode.parallel import decode_batches
     from espnet_ext.decode.sets import DecodingSet
     from espnet_ext.files import atomic
 
@@ -55,9 +56,10 @@ def main(cmd: list[str] | None = None) -> None:
         return
     data.check_rate(model.sample_rate)
     hypotheses = {}
-    for batch in make_batches({name: data.samples[name] for name in names}, 120 * model.sample_rate, 0.05):
-        found = decode_batch(model.model, [data.read(name).to(device) for name in batch])
-        hypotheses |= {n: model.text(model.tokens(h.token_ids)) for n, h in zip(batch, found, strict=True)}
+    batches = make_batches({name: data.samples[name] for name in names}, 120 * model.sample_rate, 0.05)
+    for batch in decode_batches(model.model, data.read, batches):
+        found = zip(batch.names, batch.hypotheses, strict=True)
+        hypotheses |= {name: model.text(model.tokens(hypothesis.token_ids)) for name, hypothesis in found}
     references = {name: references[name] for name in names}
     words, characters = (score(references, hypotheses, {}, characters=chars).wer for chars in (False, True))
     text = f"WER {words:.1f} %, CER {characters:.1f} % ({len(names)} utterances of {args.data_dir.name}, greedy)"

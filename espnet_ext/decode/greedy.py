@@ -71,23 +71,36 @@ def ctc_output(model: ESPnetASRModel, speech: Tensor, lengths: Tensor) -> tuple[
     return model.ctc.log_softmax(encoded), frames
 
 
-@torch.inference_mode()
-def decode_batch(model: ESPnetASRModel, speech: list[Tensor], search: Search = best_paths) -> list[Hypothesis]:
-    """Decodes some utterances, best of similar lengths.
+def batch_output(model: ESPnetASRModel, speech: list[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Runs a model up to its CTC output for some utterances, best of similar lengths.
 
     Args:
         model: A model with a CTC output, in `eval` mode.
         speech: 1-D audio signals at the model's sampling rate, on any device.
-        search: Finds hypotheses, as `best_paths` does.
 
     Returns:
-        One hypothesis an utterance, empty for one that is too short for the encoder's subsampling.
+        As `ctc_output`.
     """
     device = next(model.parameters()).device
     lengths = torch.tensor([len(signal) for signal in speech], device=device)
     padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True).to(device, torch.float32)
-    output = ctc_output(model, padded, lengths)
-    return [Hypothesis([], 0.0, [])] * len(speech) if output is None else search(*output)
+    return ctc_output(model, padded, lengths)
+
+
+def search_output(
+    output: tuple[Tensor, Tensor] | None, utterances: int, search: Search = best_paths
+) -> list[Hypothesis]:
+    """Searches what `batch_output` gave for some utterances.
+
+    Returns:
+        One hypothesis an utterance, empty for one that is too short for the encoder's subsampling.
+    """
+    return [Hypothesis([], 0.0, [])] * utterances if output is None else search(*output)
+
+
+def decode_batch(model: ESPnetASRModel, speech: list[Tensor], search: Search = best_paths) -> list[Hypothesis]:
+    """Decodes some utterances, see `batch_output` and `search_output`."""
+    return search_output(batch_output(model, speech), len(speech), search)
 
 
 def make_batches(lengths: dict[str, int], max_samples: int, max_padding: float) -> list[list[str]]:

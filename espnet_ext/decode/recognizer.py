@@ -1,6 +1,7 @@
 """Anything that turns audio into CTC log-probabilities: an ESPnet model or an ONNX file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from espnet_ext.decode.greedy import MIN_SAMPLES, ctc_output
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.errors import UserError, require
+from espnet_ext.frame_rate import samples_per_frame
 
 
 class Recognizer(Protocol):
@@ -40,7 +42,9 @@ class EspnetRecognizer:
     def __init__(self, model: CTCModel, device: str):
         self._model, self._device = model, device
         self.sample_rate, self.tokens = self._model.sample_rate, list(self._model.model.token_list)
-        self.frame_samples = _frame_samples(self, getattr(self._model.model.frontend, "hop_length", 1))
+        self.frame_samples = samples_per_frame(
+            _counter(self), self.sample_rate, getattr(self._model.model.frontend, "hop_length", None)
+        )
 
     def __call__(self, speech: Tensor) -> Tensor:
         """See `Recognizer`."""
@@ -72,7 +76,7 @@ class OnnxRecognizer:
             raise UserError(f"{path} is no waveform model of espnet_ext.bin.export_onnx; give its model.onnx")
         self.sample_rate, self.tokens = int(metadata["sample_rate"]), json.loads(metadata["tokens"])
         self._min_samples = int(metadata.get("min_samples", MIN_SAMPLES))
-        self.frame_samples = _frame_samples(self, int(metadata["hop_length"]))
+        self.frame_samples = samples_per_frame(_counter(self), self.sample_rate, int(metadata["hop_length"]))
 
     def __call__(self, speech: Tensor) -> Tensor:
         """See `Recognizer`."""
@@ -95,9 +99,5 @@ def open_recognizer(source: str, device: str = "cpu") -> Recognizer:
     return EspnetRecognizer(load_model(source, None, device), device)
 
 
-def _frame_samples(recognizer: Recognizer, hop_length: int) -> int:
-    """Measures how many samples an output frame moves on, a multiple of the hop, from audio of two lengths."""
-    seconds = (1, 5)
-    frames = [len(recognizer(torch.zeros(second * recognizer.sample_rate))) for second in seconds]
-    hops = (seconds[1] - seconds[0]) * recognizer.sample_rate / hop_length / (frames[1] - frames[0])
-    return round(hops) * hop_length
+def _counter(recognizer: Recognizer) -> Callable[[int], int]:
+    return lambda samples: len(recognizer(torch.zeros(samples)))

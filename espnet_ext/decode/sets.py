@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import kaldiio
@@ -12,8 +12,9 @@ from espnet2.fileio.read_text import read_2columns_text
 from espnet2.train.dataset import ESPnetDataset
 from tqdm import tqdm
 
-from espnet_ext.decode.greedy import Hypothesis, Search, best_paths, decode_batch, make_batches
+from espnet_ext.decode.greedy import Hypothesis, Search, best_paths, make_batches
 from espnet_ext.decode.model import CTCModel
+from espnet_ext.decode.parallel import DecodedBatch, decode_batches
 from espnet_ext.decode.words import group_words
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
@@ -118,17 +119,13 @@ def decode_set(
     """
     hypotheses: dict[str, Hypothesis] = {}
     log: list[str] = []
-    device = next(model.model.parameters()).device
     batches = make_batches(data.samples, int(batch_sec * model.sample_rate), max_padding)
     begin = time.perf_counter()
     with tqdm(total=len(data.samples), desc=data.directory.name, unit="utt", mininterval=2.0) as bar:
-        for batch in batches:
-            start, clock = time.perf_counter(), datetime.now()
-            speech = [data.read(name).to(device, non_blocking=True) for name in batch]
-            found = decode_batch(model.model, speech, search)
-            hypotheses.update(zip(batch, found, strict=True))
-            log += _log_lines(batch, [len(signal) for signal in speech], clock, time.perf_counter() - start)
-            bar.update(len(batch))
+        for batch in decode_batches(model.model, data.read, batches, search):
+            hypotheses.update(zip(batch.names, batch.hypotheses, strict=True))
+            log += _log_lines(batch)
+            bar.update(len(batch.names))
     timing = Timing(len(hypotheses), sum(data.samples.values()) / model.sample_rate, time.perf_counter() - begin)
     _write(output_dir, model, hypotheses, frame_sec)
     log_file = output_dir / "logdir" / "asr_inference.1.log"
@@ -156,11 +153,11 @@ def _write(output_dir: Path, model: CTCModel, hypotheses: dict[str, Hypothesis],
             temporary.write_text("".join(f"{row.rstrip()}\n" for row in rows), encoding="utf-8")
 
 
-def _log_lines(names: list[str], samples: list[int], clock: datetime, seconds: float) -> list[str]:
+def _log_lines(batch: DecodedBatch) -> list[str]:
     """Writes the markers of ESPnet's calculate_rtf.py; a batch's time is shared by the length of the utterances."""
-    lines, total = [], sum(samples)
-    for name, length in zip(names, samples, strict=True):
-        end = clock + timedelta(seconds=seconds * length / total if total else 0.0)
+    lines, clock, total = [], batch.begin, sum(batch.samples)
+    for name, length in zip(batch.names, batch.samples, strict=True):
+        end = clock + timedelta(seconds=batch.seconds * length / total if total else 0.0)
         for moment, message in ((clock, f"speech length: {length}"), (end, f"best hypo of {name}")):
             stamp = f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03d}"
             lines.append(f"{stamp} (ctc_decode) INFO: {message}\n")

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import humanfriendly
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 
+from espnet_ext.decode.greedy import MIN_SAMPLES
 from espnet_ext.encrl.criteria import Criterion
-from espnet_ext.encrl.outputs import encoder_layers
+from espnet_ext.encrl.outputs import encoder_layers, layer_index
 from espnet_ext.errors import UserError
+from espnet_ext.frame_rate import samples_per_frame
 
-# Frame rates are measured on two lengths; rounding of a frame must not count as a difference.
-_PROBE_SEC = (2.0, 6.0)
-_RATE_TOLERANCE = 0.02
 # Interpolation over more than this has little to do with what the teacher said of a frame.
 _MAX_RATIO = 4.0
 
@@ -26,11 +26,16 @@ class Description:
 
     Attributes:
         sample_rate_hz: audio the model expects.
-        frames_per_sec: rate of its encoder output.
+        frame_samples: samples from one frame of its encoder output to the next.
     """
 
     sample_rate_hz: int
-    frames_per_sec: float
+    frame_samples: int
+
+    @property
+    def frames_per_sec(self) -> float:
+        """Rate of the encoder output."""
+        return self.sample_rate_hz / self.frame_samples
 
 
 def describe(model: ESPnetASRModel, args: Namespace) -> Description:
@@ -38,14 +43,20 @@ def describe(model: ESPnetASRModel, args: Namespace) -> Description:
     sample_rate = humanfriendly.parse_size(str((args.frontend_conf or {}).get("fs", 16000)))
     training = model.training
     model.eval()
-    frames = []
-    with torch.no_grad():
-        for seconds in _PROBE_SEC:
-            speech = torch.randn(1, int(seconds * sample_rate), generator=torch.Generator().manual_seed(0))
-            frames.append(int(model.encode(speech, torch.tensor([speech.size(1)]))[1]))
+    hop_length = getattr(model.frontend, "hop_length", None)
+    frame_samples = samples_per_frame(lambda samples: count_frames(model, samples), sample_rate, hop_length)
     model.train(training)
-    rate = (frames[1] - frames[0]) / (_PROBE_SEC[1] - _PROBE_SEC[0])
-    return Description(sample_rate, rate)
+    return Description(sample_rate, frame_samples)
+
+
+@torch.no_grad()
+def count_frames(model: ESPnetASRModel, samples: int) -> int:
+    """Returns how many encoder frames a model with a front end, in `eval` mode, makes of so many samples."""
+    speech = torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
+    try:
+        return int(model.encode(speech, torch.tensor([samples]))[1]) if samples >= MIN_SAMPLES else 0
+    except TooShortUttError:
+        return 0
 
 
 def check_agreement(
@@ -71,7 +82,7 @@ def check_agreement(
             f"teacher {teacher_name} takes {t.sample_rate_hz} Hz, student {student_name} {s.sample_rate_hz} Hz: "
             f"criteria {names} compare outputs for the same audio; give both the same --fs (frontend_conf fs)"
         )
-    ratio = t.frames_per_sec / s.frames_per_sec
+    ratio = s.frame_samples / t.frame_samples
     if not 1 / _MAX_RATIO <= ratio <= _MAX_RATIO:
         raise UserError(
             f"teacher {teacher_name} has {t.frames_per_sec:g} encoder frames/s, student {student_name} "
@@ -79,9 +90,7 @@ def check_agreement(
             f"of {_MAX_RATIO:g}; bring hop_length x subsampling (frontend_conf hop_length, encoder_conf input_layer) "
             "of the student nearer to the teacher's"
         )
-    if abs(ratio - 1) <= _RATE_TOLERANCE:
-        ratio = 1.0
-    else:
+    if ratio != 1:
         logging.warning(
             f"Teacher {teacher_name} has {t.frames_per_sec:g} encoder frames/s, student {student_name} "
             f"{s.frames_per_sec:g}: the teacher's outputs are interpolated to the student's frames"
@@ -89,9 +98,25 @@ def check_agreement(
     for criterion in criteria:
         if criterion.needs_head and criterion.needs_teacher:
             _check_heads(teacher_name, teacher[0], student_name, student[0], criterion)
-        if criterion.depth is not None:
-            encoder_layers(teacher[0].encoder), encoder_layers(student[0].encoder)
+    _check_layers(student_name, student[0], teacher[0], criteria)
     return ratio
+
+
+def _check_layers(
+    student_name: str, student: ESPnetASRModel, teacher: ESPnetASRModel, criteria: list[Criterion]
+) -> None:
+    used: dict[int, Criterion] = {}
+    for criterion in criteria:
+        if criterion.depth is None:
+            continue
+        encoder_layers(teacher.encoder)
+        index = layer_index(criterion.depth, len(encoder_layers(student.encoder)))
+        other = used.setdefault(index, criterion)
+        if other.depth != criterion.depth:
+            raise UserError(
+                f"student {student_name} has too few layers for criteria on both {other.on} and {criterion.on}: each "
+                f"is its layer {index + 1}, which would be pulled to two layers of the teacher; leave one of them out"
+            )
 
 
 def _check_heads(

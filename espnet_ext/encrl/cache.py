@@ -3,7 +3,8 @@
 A cache is a directory with one Kaldi archive for each output and shard, the lists that ESPnet's `kaldi_ark` loader
 reads, and a manifest:
 
-    teacher_encoder.1.ark  teacher_encoder.scp  [teacher_layer_1_2.1.ark  teacher_layer_1_2.scp]  manifest.json
+    teacher_encoder.1.ark  teacher_encoder.scp  [teacher_layer_1_2.1.ark  teacher_layer_1_2.scp]
+    utt2num_samples  manifest.json
 
 The lists go into training as data of the names `teacher_encoder` etc., so ESPnet's loader reads and pads them in its
 worker processes, ahead of the training. Log-probabilities are not stored: the teacher's CTC head makes them of its
@@ -12,7 +13,7 @@ encoder output.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from espnet_ext.model_files import find_model_files
 
 VERSION = 1
 MANIFEST = "manifest.json"
+SAMPLES = "utt2num_samples"  # of the audio that was cached, as in Kaldi's data directories
 # Kaldi's compression methods (compressed-matrix.h) and bytes a value. Kaldi has no half-precision floats; two bytes
 # spread over the range of a matrix are about as exact.
 DTYPES = {"float32": (None, 4), "int16": (3, 2), "int8": (2, 1)}
@@ -112,14 +114,27 @@ def identify(teacher: str) -> tuple[str, str]:
     return file_sha256(checkpoint), hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
-def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], utterances: Sequence[str]) -> None:
-    """Checks that a cache is of this teacher and holds what the training needs.
+def write_samples(directory: Path, samples: Mapping[str, int]) -> None:
+    """Writes of which audio a cache is: samples of each utterance."""
+    with atomic(directory / SAMPLES) as temporary:
+        temporary.write_text("".join(f"{name} {count}\n" for name, count in samples.items()), encoding="utf-8")
+
+
+def changed_audio(directory: Path, samples: Mapping[str, int]) -> list[str]:
+    """Returns the utterances whose audio has another length than when it was cached."""
+    file = directory / SAMPLES
+    cached = read_2columns_text(file) if file.is_file() else {}
+    return [name for name, count in samples.items() if cached.get(name) != str(count)]
+
+
+def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], speech: Path) -> None:
+    """Checks that a cache is of this teacher and audio and holds what the training needs.
 
     Args:
         scp: list of one of the cached outputs.
         teacher: see `identify`.
         criteria: of the training.
-        utterances: their audio is trained on.
+        speech: list of the audio that is trained on; `utt2num_samples` beside it tells its lengths.
 
     Raises:
         UserError: It is stale, foreign or incomplete.
@@ -135,9 +150,16 @@ def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], utteranc
     if missing:
         raise UserError(f"{directory} does not hold {', '.join(missing)}, which the criteria need; {remedy}")
     cached = read_2columns_text(directory / f"{ENCODER}.scp").keys()
-    absent = [name for name in utterances if name not in cached]
+    absent = [name for name in read_2columns_text(speech) if name not in cached]
     if absent:
         raise UserError(f"{directory} lacks {len(absent)} utterances of the training, e.g. {absent[0]}; {remedy}")
+    lengths = speech.with_name(SAMPLES)
+    changed = changed_audio(directory, read_2columns_text(lengths)) if lengths.is_file() else []
+    if changed:
+        raise UserError(
+            f"{directory} was made of other audio: {len(changed)} utterances have another length now, e.g. "
+            f"{changed[0]}; delete it and {remedy}"
+        )
 
 
 def cached_outputs(data: dict[str, Any]) -> tuple[Tensor, Tensor, dict[str, Tensor]] | None:

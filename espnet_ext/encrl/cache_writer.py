@@ -21,8 +21,18 @@ from tqdm import tqdm
 
 from espnet_ext.decode.greedy import make_batches
 from espnet_ext.decode.sets import DecodingSet
-from espnet_ext.encrl.agreement import describe
-from espnet_ext.encrl.cache import DTYPES, ENCODER, MANIFEST, Manifest, data_name, data_names, identify
+from espnet_ext.encrl.agreement import count_frames, describe
+from espnet_ext.encrl.cache import (
+    DTYPES,
+    ENCODER,
+    MANIFEST,
+    Manifest,
+    changed_audio,
+    data_name,
+    data_names,
+    identify,
+    write_samples,
+)
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.encrl.outputs import compute_outputs
 from espnet_ext.encrl.teacher import load_teacher
@@ -98,12 +108,13 @@ def plan(
         {name: data.samples[name] for name in names[start : start + shard_size]}
         for start in range(0, len(names), shard_size)
     ]
-    partition = hashlib.sha256(repr([list(shard) for shard in shards]).encode()).hexdigest()
+    partition = hashlib.sha256(repr([list(shard.items()) for shard in shards]).encode()).hexdigest()
     manifest = Manifest(*identify(teacher), dtype, tuple(data_names(criteria)), shards=partition)
     finished, unfinished = output_dir / MANIFEST, output_dir / "shards" / MANIFEST
     if finished.is_file():
         before = Manifest.read(output_dir)
         enough = set(before.names) >= set(manifest.names) and before.utterances == len(names)
+        enough = enough and not changed_audio(output_dir, data.samples)
         same = replace(manifest, names=before.names, shards=None)
         if not enough or replace(before, utterances=0, num_bytes=0, seconds=None, shards=None) != same:
             raise UserError(
@@ -131,7 +142,7 @@ def write_cache(job: Job, num_processes: int, say: Callable[[str], None] = print
         say(f"{job.output_dir}: already complete")
         return Manifest.read(job.output_dir)
     missing = [shard for shard in range(len(job.shards)) if not job.list_file(shard).is_file()]
-    _check_disk(job, missing, say)
+    _check_before_work(job, missing, say)
     job.manifest.write(job.output_dir / "shards")
     total = sum(len(shard) for shard in job.shards)
     done = total - sum(len(job.shards[shard]) for shard in missing)
@@ -145,6 +156,7 @@ def write_cache(job: Job, num_processes: int, say: Callable[[str], None] = print
     size = sum(path.stat().st_size for path in job.output_dir.glob("*.ark"))
     seconds = sum(float(job.seconds_file(shard).read_text()) for shard in range(len(job.shards)))
     manifest = replace(job.manifest, utterances=total, num_bytes=size, seconds=round(seconds, 3))
+    write_samples(job.output_dir, {name: count for shard in job.shards for name, count in shard.items()})
     manifest.write(job.output_dir)
     shutil.rmtree(job.output_dir / "shards")
     return manifest
@@ -171,8 +183,19 @@ def _results(job: Job, missing: Sequence[int], num_processes: int) -> Iterator[i
             pool.shutdown(cancel_futures=True)
 
 
-def _check_disk(job: Job, missing: Sequence[int], say: Callable[[str], None]) -> None:
+def _check_before_work(job: Job, missing: Sequence[int], say: Callable[[str], None]) -> None:
+    """Checks that the shortest utterance gives a frame and that there is room for all.
+
+    Raises:
+        UserError: one of them is not so.
+    """
     teacher = load_teacher(job.teacher)
+    shortest, samples = min((item for shard in job.shards for item in shard.items()), key=lambda item: item[1])
+    if count_frames(teacher.model, samples) == 0:
+        raise UserError(
+            f"{shortest} ({samples} samples) is too short for one frame of {job.teacher}; raise --min_wav_duration "
+            "(stage 4)"
+        )
     described = describe(teacher.model, teacher.args)
     samples = sum(sum(job.shards[shard].values()) for shard in missing)
     frames = samples / described.sample_rate_hz * described.frames_per_sec

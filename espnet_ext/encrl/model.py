@@ -54,6 +54,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         self.criteria = list(criteria)
         self.frame_ratios = dict(frame_ratios or {})
         self._updates = 0
+        self.skipped_updates = dict.fromkeys(students, 0)  # in a row, counted by the trainer over epochs
         # A loss may hold parameters (learned temperature), so each student has its own.
         self.losses = nn.ModuleDict(
             {name: nn.ModuleDict({c.name: LOSSES[c.loss](**c.conf) for c in self.criteria}) for name in students}
@@ -91,7 +92,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
             `loss`; number of utterances.
 
         Raises:
-            UserError: no student has a finite loss, or no utterance gives a frame.
+            UserError: no utterance gives a frame.
         """
         utt_ids = kwargs.get("utt_id")
         cached = cached_outputs(kwargs)
@@ -121,7 +122,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
             if not self.training and text is not None and student.error_calculator is not None:
                 stats[f"{name}_cer_ctc"] = _cer(student, student_out, text)
         self._updates += self.training
-        _check_finite(losses, stats, utt_ids)
+        _warn_of_non_finite(losses, stats, utt_ids)
         total = sum(losses.values())
         stats["loss"] = total.detach()
         return force_gatherable((total, stats, speech.size(0)), total.device)
@@ -228,16 +229,14 @@ def _random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _check_finite(losses: Mapping[str, Tensor], stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None) -> None:
-    """Warns of students without a finite loss, which the trainer then leaves out; all of them are an error."""
-    finite = torch.isfinite(torch.stack(list(losses.values()))).tolist()  # one synchronisation for all students
-    if all(finite):
+def _warn_of_non_finite(
+    losses: Mapping[str, Tensor], stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None
+) -> None:
+    """Warns of students without a finite loss, which the trainer then leaves out."""
+    if torch.isfinite(torch.stack(list(losses.values()))).all():  # one synchronisation for all students
         return
     bad = [key for key, value in stats.items() if value is not None and not torch.isfinite(value)]
-    message = (
+    logging.warning(
         f"the loss is not finite ({', '.join(bad)}) in a batch of the utterances {', '.join(utt_ids or ['?'])}; "
         "look at their audio, lower the learning rate, or train without --use_amp"
     )
-    if not any(finite):
-        raise UserError(message)
-    logging.warning(message)

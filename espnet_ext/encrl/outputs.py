@@ -40,6 +40,13 @@ class Outputs:
             return F.log_softmax(self.logits.float(), dim=-1)
         return self.encoder if criterion.on == "encoder" else self.logits  # "logits" and "text"
 
+    def clone(self) -> "Outputs":
+        """Returns a copy."""
+        layers = {depth: values.clone() for depth, values in self.layers.items()}
+        return Outputs(
+            self.lengths.clone(), self.encoder.clone(), None if self.logits is None else self.logits.clone(), layers
+        )
+
     def at_rate(self, ratio: float) -> "Outputs":
         """Returns the same at another frame rate.
 
@@ -84,10 +91,10 @@ def encoder_layers(encoder: nn.Module) -> list[nn.Module]:
     """Returns the layers of an encoder in order.
 
     Raises:
-        UserError: the encoder does not show its layers as `encoders`, as ESPnet's do.
+        UserError: the encoder does not show its layers as `encoders`, as most of ESPnet's do.
     """
     layers = getattr(encoder, "encoders", None)
-    if layers is None:
+    if not isinstance(layers, (nn.ModuleList, nn.Sequential)):
         raise UserError(f"encoder {type(encoder).__name__} has no list of layers; use criteria on 'encoder' instead")
     return list(layers)
 

@@ -40,12 +40,13 @@ class Teacher:
         self.args = args
         self.name = name
 
-    @torch.no_grad()
     def __call__(self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:
         """Computes the outputs that `criteria` compare; arguments as `espnet_ext.encrl.outputs.compute_outputs`."""
         if next(self.model.parameters()).device != speech.device:
             self.model.to(speech.device)
-        return compute_outputs(self.model, speech, lengths, criteria)
+        with torch.inference_mode():
+            outputs = compute_outputs(self.model, speech, lengths, criteria)
+        return outputs.clone()  # autograd refuses to keep tensors of inference mode for the losses
 
     @torch.no_grad()
     def from_cache(

@@ -25,9 +25,9 @@ class EncRLTrainer(Trainer):
     @classmethod
     def train_one_epoch(cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, **kw):
         """Trains one epoch; arguments as in ESPnet."""
-        parts = getattr(model, "module", model).student_parts()  # DistributedDataParallel wraps the model
-        groups = {name: [p for part in modules for p in part.parameters()] for name, modules in parts.items()}
-        clipped = StudentGradients(model, groups, options.grad_clip, options.grad_clip_type, reporter)
+        inner = getattr(model, "module", model)  # DistributedDataParallel wraps the model
+        parts, skipped = inner.student_parts(), inner.skipped_updates
+        clipped = StudentGradients(model, parts, skipped, options.grad_clip, options.grad_clip_type, reporter)
         options = replace(options, grad_clip=math.inf)
         return super().train_one_epoch(
             clipped, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, **kw
@@ -41,7 +41,8 @@ class StudentGradients(nn.Module):
 
     Args:
         module: the model, maybe wrapped.
-        groups: trainable parameters of each student.
+        parts: modules that are trained for each student.
+        skipped: updates in a row that each student has taken no part in; is changed.
         max_norm: norm to which each student's gradient is clipped.
         norm_type: which norm.
         reporter: ESPnet's; gets `<student>_grad_norm`.
@@ -50,17 +51,18 @@ class StudentGradients(nn.Module):
     def __init__(
         self,
         module: nn.Module,
-        groups: Mapping[str, Sequence[nn.Parameter]],
+        parts: Mapping[str, Sequence[nn.Module]],
+        skipped: dict[str, int],
         max_norm: float,
         norm_type: float,
         reporter,
     ):
         super().__init__()
         self.module = module
-        self._groups = groups
+        self._parts, self._skipped = parts, skipped
+        self._groups = {name: [p for part in modules for p in part.parameters()] for name, modules in parts.items()}
         self._max_norm, self._norm_type = max_norm, norm_type
         self._reporter = reporter
-        self._skipped = dict.fromkeys(groups, 0)
 
     def forward(self, **batch):
         """Runs the model."""
@@ -85,9 +87,19 @@ class StudentGradients(nn.Module):
             if self._skipped[name] >= _MAX_SKIPPED:
                 raise UserError(
                     f"student {name}: no finite gradient in {_MAX_SKIPPED} updates; lower the learning rate "
-                    "(optim_conf lr), or look at its criteria"
+                    "(optim_conf lr), look at its criteria, or leave it out of --students"
                 )
             for parameter in group:
                 parameter.grad = None  # the optimizer passes it over, momentum included
+            for part in self._parts[name]:
+                _restart_broken_statistics(part)
         self._reporter.register({f"{name}_grad_norm": norm for name, norm in norms.items()})
         return self.module.parameters(recurse)
+
+
+def _restart_broken_statistics(module: nn.Module) -> None:
+    """Begins running statistics of batch normalisation anew that a forward pass has made infinite or NaN for good."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
+            if not (torch.isfinite(part.running_mean).all() and torch.isfinite(part.running_var).all()):
+                part.reset_running_stats()

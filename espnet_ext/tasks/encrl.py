@@ -8,7 +8,6 @@ from pathlib import Path
 import humanfriendly
 import yaml
 from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.fileio.read_text import read_2columns_text
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils.types import str2bool, str_or_none
 from torch import nn
@@ -131,11 +130,10 @@ def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
             continue
         if args.teacher_train_mode:
             raise UserError("teacher_train_mode: a cached teacher has no dropout; train without the cache")
-        utterances = list(read_2columns_text(files["speech"]))
         for name in data_names(criteria):
             if name not in files:
                 raise UserError(f"the criteria need {name} of the cache {files[ENCODER].parent}; give its list as data")
-        check_cache(files[ENCODER], args.teacher, criteria, utterances)
+        check_cache(files[ENCODER], args.teacher, criteria, files["speech"])
 
 
 def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:

@@ -170,20 +170,45 @@ def test_a_cache_that_holds_more_serves_and_one_begun_otherwise_is_refused(teach
 
 def test_a_cache_that_does_not_fit_is_refused(teacher_exp, data_dir, tmp_path):
     directory = cache(teacher_exp, data_dir, tmp_path / "cache")
-    scp, criteria = directory / "teacher_encoder.scp", parse_criteria(CRITERIA)
-    check_cache(scp, str(teacher_exp), criteria, list(SECONDS))
+    scp, criteria, speech = directory / "teacher_encoder.scp", parse_criteria(CRITERIA), data_dir / "wav.scp"
+    check_cache(scp, str(teacher_exp), criteria, speech)
     other = save_experiment(tmp_path / "other", seed=1, **model_conf(2))
     with pytest.raises(UserError, match="another checkpoint"):
-        check_cache(scp, str(other), criteria, list(SECONDS))
+        check_cache(scp, str(other), criteria, speech)
+    (tmp_path / "more.scp").write_text(speech.read_text() + "u9 u9.wav\n")
     with pytest.raises(UserError, match="lacks 1 utterances of the training, e.g. u9"):
-        check_cache(scp, str(teacher_exp), criteria, [*SECONDS, "u9"])
+        check_cache(scp, str(teacher_exp), criteria, tmp_path / "more.scp")
     with pytest.raises(UserError, match="does not hold teacher_layer_1_1"):
-        check_cache(scp, str(teacher_exp), parse_criteria([{"loss": "mse", "on": "layer:1/1"}]), list(SECONDS))
+        check_cache(scp, str(teacher_exp), parse_criteria([{"loss": "mse", "on": "layer:1/1"}]), speech)
     with pytest.raises(UserError, match="holds a cache of another teacher"):
         cache(other, data_dir, directory)
     (directory / MANIFEST).unlink()
     with pytest.raises(UserError, match="no finished teacher cache"):
-        check_cache(scp, str(teacher_exp), criteria, list(SECONDS))
+        check_cache(scp, str(teacher_exp), criteria, speech)
+
+
+def test_a_cache_of_audio_that_has_changed_is_refused(teacher_exp, data_dir, tmp_path):
+    directory, changed = cache(teacher_exp, data_dir, tmp_path / "cache"), tmp_path / "train"
+    changed.mkdir()
+    (changed / "wav.scp").write_text((data_dir / "wav.scp").read_text())
+    lengths = (data_dir / "utt2num_samples").read_text()
+    (changed / "utt2num_samples").write_text(lengths.replace("u2 9600", "u2 8000"))
+    scp, criteria = directory / "teacher_encoder.scp", parse_criteria(CRITERIA)
+    with pytest.raises(UserError, match="other audio: 1 utterances have another length now, e.g. u2"):
+        check_cache(scp, str(teacher_exp), criteria, changed / "wav.scp")
+    with pytest.raises(UserError, match="holds a cache of another teacher, dtype or data"):
+        cache(teacher_exp, changed, directory)
+
+
+def test_an_utterance_without_a_frame_is_named_before_work(teacher_exp, data_dir, tmp_path):
+    short = tmp_path / "short"
+    short.mkdir()
+    (short / "wav.scp").write_text((data_dir / "wav.scp").read_text())
+    lengths = (data_dir / "utt2num_samples").read_text()
+    (short / "utt2num_samples").write_text(lengths.replace("u2 9600", "u2 800"))
+    with pytest.raises(UserError, match=r"u2 \(800 samples\) is too short for one frame"):
+        cache(teacher_exp, short, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("**/*.ark*"))
 
 
 def test_too_little_disk_is_said_before_work(teacher_exp, data_dir, tmp_path, monkeypatch):

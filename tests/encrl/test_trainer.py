@@ -25,8 +25,8 @@ def _gradients(norms: dict[str, float]) -> tuple[StudentGradients, nn.ModuleDict
     for name, norm in norms.items():
         model[name].weight.grad = torch.full((1, 1), norm)
     reporter = _Reporter()
-    groups = {name: list(part.parameters()) for name, part in model.items()}
-    return StudentGradients(model, groups, max_norm=5.0, norm_type=2.0, reporter=reporter), model, reporter
+    parts, skipped = {name: [part] for name, part in model.items()}, dict.fromkeys(norms, 0)
+    return StudentGradients(model, parts, skipped, max_norm=5.0, norm_type=2.0, reporter=reporter), model, reporter
 
 
 def test_each_student_is_clipped_by_its_own_norm():
@@ -54,3 +54,15 @@ def test_student_that_never_recovers_is_an_error():
         for _ in range(_MAX_SKIPPED):
             model["bad"].weight.grad = torch.full((1, 1), math.nan)
             clipped.parameters()
+
+
+def test_statistics_that_one_batch_has_broken_begin_anew():
+    model = nn.ModuleDict({"bad": nn.BatchNorm1d(2), "good": nn.BatchNorm1d(2)})
+    for name, norm in model.items():
+        norm(torch.full((3, 2), math.inf if name == "bad" else 1.0)).sum().backward()
+    kept = model["good"].running_mean.clone()
+    parts = {name: [part] for name, part in model.items()}
+    clipped = StudentGradients(model, parts, {"bad": 0, "good": 0}, max_norm=5.0, norm_type=2.0, reporter=_Reporter())
+    assert not torch.isfinite(model["bad"].running_mean).any()
+    clipped.parameters()
+    assert torch.equal(model["bad"].running_mean, torch.zeros(2)) and torch.equal(model["good"].running_mean, kept)
