@@ -137,6 +137,7 @@ def main() -> None:
     names = [name for name in data.samples if name in references][: args.utterances]
     audio = {name: data.read(name).float() for name in names}
     model = load_model(args.exp_dir, None, "cpu")
+    data.check_rate(model.sample_rate)
     first = {name: audio[name] for name in names[: args.searched]}
 
     greedily(model, first, "warm-up", 120.0)

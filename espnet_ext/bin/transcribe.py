@@ -10,9 +10,14 @@ Example:
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from espnet_ext.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -39,7 +44,7 @@ def main(cmd: list[str] | None = None) -> None:
         raise UserError("--window_sec must be at least four times --context_sec, which must be > 0")
     from tqdm import tqdm
 
-    from espnet_ext.decode.audio import find_audio, read_blocks
+    from espnet_ext.decode.audio import duration_sec, find_audio, read_blocks
     from espnet_ext.decode.formats import FORMATS
     from espnet_ext.decode.long_audio import transcribe, window_samples
     from espnet_ext.decode.recognizer import open_recognizer
@@ -50,21 +55,31 @@ def main(cmd: list[str] | None = None) -> None:
     recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
     window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
     failed = 0
-    for file in tqdm(files, unit="file", disable=len(files) == 1):
-        try:
-            words = transcribe(recognizer, read_blocks(file, recognizer.sample_rate, window, overlap), overlap)
-        except (OSError, RuntimeError, TypeError, UserError) as error:  # soundfile's are of the first three kinds
-            failed += 1
-            print(f"error: {file} is left out: {error}", file=sys.stderr)
-            continue
-        text = FORMATS[args.format](words)
-        if args.output_dir is None:
-            print(f"{file}\t{text}" if args.format == "txt" else text, end="", flush=True)
-            continue
-        with atomic(targets[file]) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    durations = {file: duration_sec(file) for file in files}
+    with tqdm(total=round(sum(durations.values())), unit="s", unit_scale=True, desc="audio") as bar:
+        done = 0.0
+        for file, duration in durations.items():
+
+            def blocks(file: Path = file, before: float = done) -> Iterator[tuple[int, "Tensor"]]:
+                for first, speech in read_blocks(file, recognizer.sample_rate, window, overlap):
+                    yield first, speech
+                    bar.update(round(before + (first + len(speech)) / recognizer.sample_rate) - bar.n)
+
+            try:
+                text = FORMATS[args.format](transcribe(recognizer, blocks(), overlap))
+                if args.output_dir is not None:
+                    with atomic(targets[file]) as temporary:
+                        temporary.write_text(text, encoding="utf-8")
+            except Exception as error:  # soundfile and ONNX Runtime have many of their own; the other files go on
+                failed += 1
+                bar.write(f"error: {file} is left out: {error}", file=sys.stderr)
+            else:
+                if args.output_dir is None:
+                    bar.write(f"{file}\t{text}" if args.format == "txt" else text, end="", file=sys.stdout)
+                    sys.stdout.flush()
+            done += duration
     if failed:
-        print(f"error: {failed} of {len(files)} files could not be read", file=sys.stderr)
+        print(f"error: {failed} of {len(files)} files could not be transcribed", file=sys.stderr)
         sys.exit(1)
 
 

@@ -53,6 +53,7 @@ def main(cmd: list[str] | None = None) -> None:
         raise UserError(f"{args.data_dir / 'text'}: no utterance to tune on")
     references = {name: references[name] for name in names}
     model = load_model(args.exp_dir, args.asr_model_file, "cpu")
+    data.check_rate(model.sample_rate)
     outputs: dict[str, torch.Tensor] = {}
     texts = {}
 

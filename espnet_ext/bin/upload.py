@@ -32,7 +32,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--inference_tag", help="Directory of the decoded sets in each experiment")
     parser.add_argument("--test_sets", help="Names of the sets, separated by spaces")
     parser.add_argument("--license", help="Of the model, as the hub names it, e.g. cc-by-4.0; depends on the data")
-    parser.add_argument("--language", default="en")
+    parser.add_argument("--language", help="Of the speech, as the hub names it, e.g. en")
     parser.add_argument("--dataset", default="", help="What it was trained on, for the card")
     parser.add_argument("--create_repo", **flag, help="Make the repository if there is none")
     parser.add_argument("--dry_run", **flag, help="Show files and card, upload nothing, ask for no token")

@@ -1,5 +1,6 @@
 """Reads any audio file as blocks of one channel at a model's sampling rate."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _UNREADABLE = {".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
 
 # Programs that write to a pipe put such sizes into headers of RIFF and AIFF files.
 _UNKNOWN_BYTES = 0x7F000000
+_PADDING_BYTES = 1
+_LONGEST_SEC = 1e6
 # Read at once, so that a long file is never in memory as a whole.
 _READ_SAMPLES = 1 << 20
 
@@ -57,6 +60,15 @@ def find_audio(paths: list[Path]) -> dict[Path, Path]:
     return found
 
 
+def duration_sec(path: Path) -> float:
+    """Returns how long a file says it is, for showing progress; 0 where it does not."""
+    try:
+        duration = soundfile.info(path).duration
+    except Exception:  # reading says why
+        return 0.0
+    return duration if duration < _LONGEST_SEC else 0.0
+
+
 def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, Tensor]]:
     """Yields (first sample, (samples,) float32) of successive blocks; channels are averaged.
 
@@ -81,8 +93,8 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
             samples = file.read(_READ_SAMPLES, dtype="float32", always_2d=True).mean(axis=1)
             ended = len(samples) < _READ_SAMPLES
             read += len(samples)
-            if ended and read < 0.99 * declared:
-                raise UserError(f"{path} is cut off: {read} of {declared} samples; copy it again")
+            if ended and read < declared:
+                raise UserError(f"{path} is cut off: {read} of {math.ceil(declared)} samples; copy it again")
             if resampler:
                 samples = resampler.resample_chunk(samples, last=ended)
             pending = np.concatenate([pending, samples])
@@ -95,16 +107,20 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
 
 
 def _declared_samples(path: Path, file: soundfile.SoundFile) -> float:
-    """Returns how many samples a channel has by the header; 0 where that says nothing, or libsndfile only guesses."""
+    """Returns how many samples a channel must have by the header; 0 where that says nothing.
+
+    Of an MP3 file libsndfile may give a few frames less than its header says.
+    """
     with path.open("rb") as raw:
         head = raw.read(12)
         if head[:3] == b"ID3":  # tags before the first frame; seven bits a byte
             raw.seek(10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
         first_frame = raw.read(2048)
     if file.format == "MP3":
-        return file.frames if any(mark in first_frame for mark in (b"Xing", b"Info", b"VBRI")) else 0
+        return 0.99 * file.frames if any(mark in first_frame for mark in (b"Xing", b"Info", b"VBRI")) else 0
     if head[:4] in (b"RIFF", b"FORM"):
         size = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big") + 8
-        # libsndfile takes the length from what is there.
-        return file.frames * size / path.stat().st_size if size < _UNKNOWN_BYTES else 0
+        there = path.stat().st_size
+        # libsndfile takes the length from what is there. A byte of padding may lack.
+        return file.frames * size / there if there + _PADDING_BYTES < size < _UNKNOWN_BYTES else 0
     return 0

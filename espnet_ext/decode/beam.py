@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from espnet_ext.bin.score import read_text
@@ -16,7 +17,9 @@ from espnet_ext.errors import UserError
 if TYPE_CHECKING:
     from torchaudio.models.decoder import CTCDecoder
 
-_SILENCES = ("<space>", "▁")
+_SPACE = "<space>"
+_SILENCES = (_SPACE, "▁")
+_IMPOSSIBLE = -1e4
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,13 @@ class BeamSearch:
             ) from error
         if options.lm is not None and not options.lm.is_file():
             raise UserError(f"--lm {options.lm} does not exist; build it with KenLM's lmplz from the training text")
-        tokens = list(model.model.token_list)
+        tokens = self._tokens = list(model.model.token_list)
         self._model, self._scale, self._closed = model, options.emission_scale, words is not None
+        silence = next((token for token in _SILENCES if token in tokens), tokens[model.model.blank_id])
+        self._silence_id = tokens.index(silence)
         with tempfile.NamedTemporaryFile("w", suffix=".lexicon", encoding="utf-8") as file:
             if words is not None:  # the decoder takes a file only
-                spelled = spell(model, words).items()
-                file.writelines(
-                    f"{word} {' '.join(spelling)}\n" for word, spellings in spelled for spelling in spellings
-                )
+                file.writelines(f"{word} {' '.join(spelling)}\n" for word, spelling in spell(model, words).items())
                 file.flush()
             self._decoder = self._build(ctc_decoder, tokens, file.name if words is not None else None, options)
 
@@ -88,7 +90,7 @@ class BeamSearch:
             word_score=options.word_score,
             log_add=options.log_add,
             blank_token=tokens[self._model.model.blank_id],
-            sil_token=next((token for token in _SILENCES if token in tokens), tokens[self._model.model.blank_id]),
+            sil_token=tokens[self._silence_id],
         )
 
     def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
@@ -98,26 +100,36 @@ class BeamSearch:
             log_probs: (B, T, V) float.
             lengths: (B,) number of valid frames, int.
         """
-        results = self._decoder((self._scale * log_probs).float().cpu().contiguous(), lengths.cpu().int())
-        return [self._hypothesis(found) for found in results]
+        log_probs, lengths = self._scale * log_probs.float().cpu(), lengths.cpu().int()
+        if self._closed and _SPACE in self._tokens:
+            log_probs, lengths = self._end_words(log_probs, lengths)
+        return [self._hypothesis(found) for found in self._decoder(log_probs.contiguous(), lengths)]
+
+    def _end_words(self, log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds a frame that is surely a space, because an utterance does not end with one but its words do."""
+        longer = torch.nn.functional.pad(log_probs, (0, 0, 0, 1))
+        end = torch.full_like(longer[0, 0], _IMPOSSIBLE)
+        end[self._tokens.index(_SPACE)] = 0.0
+        longer[torch.arange(len(longer)), lengths.long()] = end
+        return longer, lengths + 1
 
     def _hypothesis(self, found: list) -> Hypothesis:
         if not found:
             return Hypothesis([], float("-inf"))
         best = found[0]
-        if not self._closed:
-            # The decoder puts silence at both ends, which is no part of a transcript.
-            text = self._model.text(self._model.tokens(best.tokens.tolist())).strip()
-        else:
-            text = " ".join(best.words)
-        ids = self._model.converter.tokens2ids(self._model.tokenizer.text2tokens(text)) if text else []
-        return Hypothesis(ids, float(best.score))
+        if self._closed:
+            pieces = self._model.tokenizer.text2tokens(" ".join(best.words)) if best.words else []
+            return Hypothesis(self._model.converter.tokens2ids(pieces), float(best.score))
+        ids = best.tokens.tolist()
+        # The decoder puts silence at both ends, which is no part of a transcript.
+        first, last = (ids[:1] == [self._silence_id], len(ids) > 1 and ids[-1] == self._silence_id)
+        return Hypothesis(ids[first : len(ids) - last], float(best.score))
 
 
-def spell(model: CTCModel, words: Sequence[str]) -> dict[str, list[list[str]]]:
+def spell(model: CTCModel, words: Sequence[str]) -> dict[str, list[str]]:
     """Returns how each word is written with a model's tokens; words that cannot be are left out.
 
-    Between words of single letters stands the token of a blank, which the last word of an utterance may lack.
+    A word of single letters ends with a space: without it two words could stand for one (INTO, IN TO).
 
     Raises:
         UserError: no word can be written.
@@ -128,7 +140,7 @@ def spell(model: CTCModel, words: Sequence[str]) -> dict[str, list[list[str]]]:
         pieces = model.tokenizer.text2tokens(word)
         if not pieces or not tokens.issuperset(pieces) or "<unk>" in pieces:
             continue
-        lexicon[word] = [pieces, [*pieces, "<space>"]] if "<space>" in tokens else [pieces]
+        lexicon[word] = [*pieces, _SPACE] if _SPACE in tokens else pieces
     if not lexicon:
         raise UserError("none of the lexicon's words can be written with the tokens of the model")
     return lexicon

@@ -5,7 +5,7 @@ import json
 from espnet_ext.decode.words import Word
 
 _PAUSE_SEC = 0.6
-_MAX_SUBTITLE_SEC = 6.0
+_MIN_SUBTITLE_SEC, _MAX_SUBTITLE_SEC = 0.8, 6.0
 
 
 def as_text(words: list[Word]) -> str:
@@ -28,9 +28,12 @@ def as_srt(words: list[Word]) -> str:
             groups.append([word])
         else:
             last.append(word)
+    # CTC says where a word's last token begins, not where it ends; a subtitle of one frame cannot be read.
+    starts = [*(group[0].start for group in groups), float("inf")][1:]
     blocks = [
-        f"{number}\n{_clock(group[0].start)} --> {_clock(group[-1].end)}\n{as_text(group)}"
-        for number, group in enumerate(groups, 1)
+        f"{number}\n{_clock(group[0].start)} --> "
+        f"{_clock(min(max(group[-1].end, group[0].start + _MIN_SUBTITLE_SEC), following))}\n{as_text(group)}"
+        for number, (group, following) in enumerate(zip(groups, starts, strict=True), 1)
     ]
     return "\n".join(blocks)
 

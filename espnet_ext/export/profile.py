@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 
 from espnet_ext.config import read_config
 from espnet_ext.errors import UserError
+from espnet_ext.export.report import check_made_of
 from espnet_ext.export.run import FILES, SHERPA
 from espnet_ext.files import atomic
 from espnet_ext.model_files import find_model_files
@@ -67,13 +68,15 @@ def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
     """Yields each experiment in ESPnet, and what `espnet_ext.bin.export_onnx` wrote to its folder `onnx`.
 
     Raises:
-        UserError: no model there.
+        UserError: no model there, or exported files of another one.
     """
     for exp_dir, name in model_names(exp_dirs).items():
         config, checkpoint = find_model_files(exp_dir)
         rate = sample_rate(read_config(config))
         yield Subject(name, "espnet", "fp32", exp_dir, checkpoint, rate)
         folder = exp_dir / "onnx"
+        if folder.is_dir():
+            check_made_of(folder, checkpoint)
         for runtime, base in (("onnx", folder), ("sherpa", folder / SHERPA)):
             for precision, file in FILES.items():
                 if (base / file).is_file():

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from espnet_ext.bin.score import read_text, score
 from espnet_ext.decode.model import CTCModel, load_model
-from espnet_ext.decode.recognizer import OnnxRecognizer
+from espnet_ext.decode.recognizer import EspnetRecognizer, OnnxRecognizer
 from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
+from espnet_ext.export.report import REPORT
 from espnet_ext.export.runtime import shortest_input
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
 from espnet_ext.export.static_int8 import write_static_int8
@@ -100,7 +101,7 @@ def export(args: Namespace) -> Iterator[str]:
         "min_samples": metadata["min_samples"],
         "files": report,
     }
-    (partial / "report.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (partial / REPORT).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     # As a whole, so that no file of another model stays beside the new ones.
     old = args.output_dir.with_name(f"{args.output_dir.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -147,6 +148,8 @@ def _metadata(model: CTCModel, source: str) -> dict[str, object]:
         "blank_id": model.model.blank_id,
         "hop_length": frontend.hop_length if hasattr(frontend, "hop_length") else frontend.stft.hop_length,
         "feature_dim": frontend.output_size(),
+        "frame_samples": EspnetRecognizer(model, "cpu").frame_samples,
+        "normalization": type(model.model.normalize).__name__ if model.model.normalize is not None else "none",
     }
 
 

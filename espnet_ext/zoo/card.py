@@ -50,11 +50,17 @@ print("".join(tokens[i] for i in ids).replace("\u2581", " ").replace("<space>", 
 """
 _SHERPA = """
 In [sherpa-onnx](https://github.com/k2-fsa/sherpa-onnx), on phones and boards: the folder `onnx/sherpa_onnx` has the
-files, an example and a README.
+files, an example (`python3 run.py speech.wav`) and a README, which names the program for devices without Python:
+
+```bash
+sherpa-onnx-offline --omnilingual-asr-model=model.int8.onnx --tokens=tokens.txt speech.wav
+```
 """
 
 
-def front_matter(results: Results, student: System, language: str, license_name: str | None, dataset: str) -> str:
+def front_matter(
+    results: Results, student: System, language: str | None, license_name: str | None, dataset: str
+) -> str:
     """Returns the card's metadata, between its lines of dashes."""
     scores = [
         # Without the split the sets would be merged into one.

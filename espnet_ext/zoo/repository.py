@@ -1,6 +1,5 @@
 """Puts the files of a model together and uploads them to the Hugging Face Hub."""
 
-import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -15,7 +14,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from espnet_ext.errors import UserError
-from espnet_ext.files import file_sha256
+from espnet_ext.export.report import check_made_of, read_report
 
 ONNX = "onnx"
 _REMEDY = (
@@ -45,6 +44,10 @@ def check_access(repo: str, create: bool) -> HfApi:
     except LocalTokenNotFoundError as error:
         raise UserError(f"there is no Hugging Face token; {_REMEDY}") from error
     except HfHubHTTPError as error:
+        if error.response.status_code not in (401, 403):
+            raise UserError(
+                f"{api.endpoint} answers with status {error.response.status_code}; try again later"
+            ) from error
         raise UserError(f"the hub refuses the Hugging Face token ({error}); {_REMEDY}") from error
     except Exception as error:  # of whichever HTTP library this huggingface_hub uses
         raise UserError(f"{api.endpoint} cannot be reached: {error}") from error
@@ -91,11 +94,8 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
         raise UserError(
             f"{archive} is older than {checkpoint}: make it of the present model (stage 14, --skip_packing false)"
         )
-    if onnx_dir.is_dir() and _report(onnx_dir).get("checkpoint_sha256") != file_sha256(checkpoint):
-        raise UserError(
-            f"{onnx_dir} was not made of {checkpoint}: make it of the present model (stage 14, --skip_export false), "
-            "or remove it"
-        )
+    if onnx_dir.is_dir():
+        check_made_of(onnx_dir, checkpoint)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -112,12 +112,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
 
 def min_samples(onnx_dir: Path) -> int:
     """Returns the shortest audio that the ONNX files take; 0 where there are none."""
-    return _report(onnx_dir).get("min_samples", 0)
-
-
-def _report(onnx_dir: Path) -> dict:
-    path = onnx_dir / "report.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_report(onnx_dir).get("min_samples", 0)
 
 
 def upload(api: HfApi, repo: str, folder: Path) -> str:

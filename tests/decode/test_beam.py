@@ -54,6 +54,14 @@ def test_lexicon_allows_its_words_only(model):
     assert text(model, BeamSearch(model, ["AB", "CB"], BeamOptions()), log_probs) == "AB CB"
 
 
+def test_a_word_is_not_split_where_no_space_is_said(model):
+    """Whatever words are worth: AB is not A B."""
+    log_probs = frames("A", "B").repeat(2, 1, 1)
+    search = BeamSearch(model, ["A", "B", "AB"], BeamOptions(word_score=1.0))
+    found = search(torch.nn.functional.pad(log_probs, (0, 0, 0, 2)), torch.tensor([2, 2]))  # padding behind it
+    assert [model.text(model.tokens(one.token_ids)) for one in found] == ["AB", "AB"]
+
+
 def test_word_score_and_scale_weigh_words_against_frames(model):
     """Two words if words are cheap, fewer if they are dear, two again if the frames weigh more."""
     log_probs = frames("A", "<space>", "B", sure=0.6)
@@ -80,11 +88,11 @@ def test_an_n_gram_decides_between_words(model, tmp_path):
 
 
 def test_words_are_spelled_with_the_models_tokens(model, tmp_path_factory):
-    assert spell(model, ["AB", "AX"]) == {"AB": [["A", "B"], ["A", "B", "<space>"]]}
+    assert spell(model, ["AB", "AX"]) == {"AB": ["A", "B", "<space>"]}
     with pytest.raises(UserError, match="none of the lexicon's words"):
         spell(model, ["XY"])
     pieces = save_experiment(tmp_path_factory.mktemp("exp") / "p", token_type="char", tokens=TOKENS, **model_conf(1))
-    assert spell(load_model(pieces, None, "cpu"), ["cd"]) == {"cd": [["c", "d"]]}
+    assert spell(load_model(pieces, None, "cpu"), ["cd"]) == {"cd": ["c", "d"]}
 
 
 def test_set_is_decoded_with_the_words_of_a_text(exp_dir, data_dir, tmp_path):  # noqa: F811

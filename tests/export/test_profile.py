@@ -1,6 +1,7 @@
 """A profile of real files in their real runtimes."""
 
 import csv
+import json
 
 import pytest
 import torch
@@ -12,8 +13,14 @@ from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import write_int8, write_onnx
 from espnet_ext.export.profile import Measured, Subject
 from espnet_ext.export.sherpa import write_sherpa
+from espnet_ext.files import file_sha256
 from tests.export.test_sherpa import signal
 from tests.tiny import model_conf, save_experiment
+
+
+def write_report(exp_dir):
+    checkpoint = file_sha256(exp_dir / "valid.cer_ctc.ave.pth")
+    (exp_dir / "onnx/report.json").write_text(json.dumps({"checkpoint_sha256": checkpoint}))
 
 
 def test_every_runtime_is_a_row(tmp_path):
@@ -25,6 +32,7 @@ def test_every_runtime_is_a_row(tmp_path):
     write_onnx(ExportedCTC(model.model, from_waveform=True), example, folder / "model.onnx")
     write_int8(folder / "model.onnx", folder / "model.int8.onnx")
     write_sherpa(model, 0.1, 640, 1600, folder / "sherpa_onnx")
+    write_report(exp_dir)
     profile.main(["--exp_dirs", str(exp_dir), "--runs", "2", "--output", str(tmp_path / "profile.md")])
     with (tmp_path / "profile.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -51,5 +59,16 @@ def test_a_file_that_does_not_run_is_named(tmp_path):
     exp_dir = save_experiment(tmp_path / "asr_tiny", token_type="char", **model_conf(1))
     (exp_dir / "onnx").mkdir()
     (exp_dir / "onnx/model.onnx").write_bytes(b"no model")
+    write_report(exp_dir)
     with pytest.raises(UserError, match=r"onnx/model.onnx does not run in onnx"):
+        profile.main(["--exp_dirs", str(exp_dir), "--runs", "1", "--output", str(tmp_path / "profile.md")])
+
+
+def test_files_of_an_earlier_model_are_refused(tmp_path):
+    exp_dir = save_experiment(tmp_path / "asr_tiny", token_type="char", **model_conf(1))
+    (exp_dir / "onnx").mkdir()
+    write_report(exp_dir)
+    other = save_experiment(tmp_path / "other", seed=1, token_type="char", **model_conf(1))
+    (other / "valid.cer_ctc.ave.pth").replace(exp_dir / "valid.cer_ctc.ave.pth")
+    with pytest.raises(UserError, match=r"onnx was not made of .*valid\.cer_ctc\.ave\.pth"):
         profile.main(["--exp_dirs", str(exp_dir), "--runs", "1", "--output", str(tmp_path / "profile.md")])

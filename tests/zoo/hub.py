@@ -109,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _known(self) -> bool:
         if self.headers.get("Authorization") in (f"Bearer {TOKEN}", "Bearer hf_read"):
             return True
-        self._answer({"error": "Invalid user token."}, 401)
+        busy = self.headers.get("Authorization") == "Bearer hf_busy"
+        self._answer({"error": "busy" if busy else "Invalid user token."}, 503 if busy else 401)
         return False
 
     def _body(self) -> bytes:

@@ -101,6 +101,7 @@ def test_every_test_set_is_a_result_of_its_own_on_the_card():
     [
         ("someone/there", None, "there is no Hugging Face token; log in"),
         ("someone/there", "hf_bad", "refuses the Hugging Face token"),
+        ("someone/there", "hf_busy", "answers with status 503; try again later"),
         ("someone/there", "hf_read", "may only read"),
         ("someone/missing", TOKEN, "there is no such repository"),
         ("other/there", TOKEN, "someone may upload to someone only"),

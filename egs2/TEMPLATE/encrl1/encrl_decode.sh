@@ -10,7 +10,9 @@ scored() { # experiment, model file: are all sets scored with the present model 
     local set score used
     for set in $(decoded_sets); do
         score="$1/${inference_tag}/${set}/score_wer"
-        for used in "$2" ${inference_config:+"${inference_config}"}; do
+        # shellcheck disable=SC2086 # of the arguments, those that are files, e.g. an n-gram
+        for used in "$2" ${inference_config} ${inference_args}; do
+            [ -f "${used}" ] || continue
             [ "${score}/result.txt" -nt "${used}" ] || [ "${score}/result_jiwer.json" -nt "${used}" ] || return 1
         done
     done

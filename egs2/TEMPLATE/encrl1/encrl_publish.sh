@@ -22,9 +22,9 @@ pack_and_export() { # experiment, model file
     [ -f "$1/RESULTS.md" ] || scripts/utils/show_asr_result.sh "$1" > "$1/RESULTS.md"
     mkdir -p "$1/images"
     step "pack_$(basename "$1")" asr 14 14 --asr_exp "$1" --inference_asr_model "$2"
-    for zip in "$1"/*.zip; do
-        [ -f "${zip}" ] && log "Stage 14: ${zip}"
-    done
+    if [ "$(asr_option skip_packing true)" = false ]; then
+        for zip in "$1"/*.zip; do log "Stage 14: ${zip}"; done
+    fi
     ${skip_export} && return
     log "Stage 14: ONNX files ($1/onnx)"
     # shellcheck disable=SC2086
@@ -33,12 +33,13 @@ pack_and_export() { # experiment, model file
         --output_dir "$1/onnx" ${export_args}
 }
 upload_model() { # name, experiment, model file
-    local scratch
+    local scratch language=${lang#noinfo}
     scratch=$(student_exp "$1" scratch)
     log "Stage 15: $1 to ${hf_repo}_$1"
     [ -d "${scratch}/${inference_tag}" ] || scratch=
     # shellcheck disable=SC2086
     ${python} -m espnet_ext.bin.upload --exp_dir "$2" --asr_model_file "$3" --compare_to "${teacher_exp}" ${scratch} \
-        --inference_tag "${inference_tag}" --test_sets "${test_sets}" --repo "${hf_repo}_$1" --language "${lang}" \
-        --dataset "$(basename "$(dirname "${PWD}")")" ${hf_license:+--license "${hf_license}"} ${hf_args}
+        --inference_tag "${inference_tag}" --test_sets "${test_sets}" --repo "${hf_repo}_$1" \
+        ${language:+--language "${language}"} --dataset "$(basename "$(dirname "${PWD}")")" \
+        ${hf_license:+--license "${hf_license}"} ${hf_args}
 }
