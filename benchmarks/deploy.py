@@ -140,11 +140,11 @@ def main() -> None:
     data.check_rate(model.sample_rate)
     first = {name: audio[name] for name in names[: args.searched]}
 
-    greedily(model, first, "warm-up", 120.0)
-    ours = greedily(model, first, f"greedy in batches, first {len(first)}", 120.0)
+    greedily(model, first, "warm-up", 60.0)
+    ours = greedily(model, first, f"greedy in batches, first {len(first)}", 60.0)
     search = by_search(args.exp_dir, first)
     single = greedily(model, audio, "greedy, one by one", 0.0)
-    decoded = [search, ours, greedily(model, audio, "greedy in batches", 120.0), single]
+    decoded = [search, ours, greedily(model, audio, "greedy in batches", 60.0), single]
     for runtime, path, decode in (("ONNX Runtime", folder, by_onnx), ("sherpa-onnx", folder / SHERPA, by_sherpa)):
         for precision, file in FILES.items():
             if (path / file).is_file():

@@ -43,7 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--batch_sec",
         type=float,
-        help="Most audio in a batch, padding included, seconds (default: 120 on a GPU, 30 for each thread of a CPU)",
+        help="Most audio in a batch, padding included, seconds (default: 120 on a GPU, 60 for each thread of a CPU)",
     )
     parser.add_argument(
         "--max_padding", type=float, default=0.05, help="Most padding in a batch, as a share of its longest utterance"
@@ -114,7 +114,7 @@ def main(cmd: list[str] | None = None) -> None:
     for data in sets:
         data.check_rate(model.sample_rate)
     search = make_search(args, model)
-    batch_sec = args.batch_sec or (120.0 if args.ngpu else 30.0)
+    batch_sec = args.batch_sec or (120.0 if args.ngpu else 60.0)
     frame_sec = EspnetRecognizer(model, device).frame_samples / model.sample_rate if args.ctm else None
     for name, data in zip(args.test_sets.split(), sets, strict=True):
         timing = decode_set(model, data, args.output_dir / name, batch_sec, args.max_padding, search, frame_sec)

@@ -30,13 +30,22 @@ class Teacher:
         name: what error messages call it, e.g. the experiment directory.
         train_mode: leave dropout on and batch normalisation on batch statistics, as the released code of
             arXiv 2505.16991 does by never calling `eval()`. Only to measure what that costs.
+        compiled: run the encoder through `torch.compile`, once for all lengths; after PyTorch's limit of recompilations
+            it runs as it is.
     """
 
-    def __init__(self, model: ESPnetASRModel, args: Namespace, name: str, train_mode: bool = False):
+    def __init__(
+        self, model: ESPnetASRModel, args: Namespace, name: str, train_mode: bool = False, compiled: bool = False
+    ):
         # Without gradient a CPU computes the convolutions of the subsampling faster in this layout.
         self.model = model.requires_grad_(False).train(train_mode).to(memory_format=torch.channels_last)
         if train_mode:
             self.model.specaug = None  # the released code shows the teacher unmasked features
+        for module in self.model.modules():
+            if hasattr(module, "use_sdpa"):  # of ESPnet's attention: PyTorch's fused kernels
+                module.use_sdpa = True
+        if compiled:
+            self.model.encoder.compile(dynamic=True)
         self.args = args
         self.name = name
 
@@ -67,12 +76,13 @@ class Teacher:
         return Outputs(lengths, encoder, None if head is None else head(encoder), tapped)
 
 
-def load_teacher(source: str, train_mode: bool = False) -> Teacher:
+def load_teacher(source: str, train_mode: bool = False, compiled: bool = False) -> Teacher:
     """Loads a teacher through ESPnet's own loader.
 
     Args:
         source: experiment directory, checkpoint file, packed zip, or model-zoo tag.
         train_mode: see `Teacher`.
+        compiled: see `Teacher`.
 
     Raises:
         UserError: nothing usable there, a corrupt checkpoint, or one that does not fill the model of its configuration.
@@ -94,7 +104,7 @@ def load_teacher(source: str, train_mode: bool = False) -> Teacher:
     if not isinstance(model, ESPnetASRModel):
         raise UserError(f"teacher {source}: {type(model).__name__} is no ESPnet ASR model")
     _check_filled(model, checkpoint, source)
-    return Teacher(model, args, source, train_mode)
+    return Teacher(model, args, source, train_mode, compiled)
 
 
 def _check_filled(model: ESPnetASRModel, checkpoint: Path, source: str) -> None:

@@ -51,6 +51,12 @@ class EncRLTask(ASRTask):
             help="Run the teacher with dropout and batch statistics, as the released code of the paper does",
         )
         group.add_argument(
+            "--teacher_compile",
+            type=str2bool,
+            default=False,
+            help="Run the live teacher's encoder through torch.compile; takes minutes at the start",
+        )
+        group.add_argument(
             "--students",
             nargs="+",
             default=None,
@@ -113,7 +119,7 @@ class EncRLTask(ASRTask):
             if args.teacher is None:
                 raise UserError("--teacher is missing: give the experiment directory, zip or tag of the large model")
             _check_caches(args, criteria)
-            teacher = load_teacher(args.teacher, args.teacher_train_mode)
+            teacher = load_teacher(args.teacher, args.teacher_train_mode, args.teacher_compile)
             for name, student in students.items():
                 pair = (teacher.model, teacher.args), name, (student, namespaces[name])
                 ratios[name] = check_agreement(teacher.name, *pair, criteria)

@@ -278,3 +278,29 @@ def test_two_criteria_on_one_layer_are_refused(teacher_exp):
     criteria = [{"loss": "cosine", "on": "layer:1/3"}, {"loss": "cosine", "on": "layer:2/3"}]
     with pytest.raises(UserError, match=r"student e1 has too few layers for criteria on both layer:1/3 and layer:2/3"):
         build(teacher_exp, criteria, {"e1": model_conf(2)})
+
+
+def test_fused_attention_of_the_teacher_says_what_espnet_says(teacher_exp):
+    model, batch = build(teacher_exp), make_batch()
+    feats = model._features(batch["speech"], batch["speech_lengths"])
+    stock = copy.deepcopy(model.teacher.model)
+    attention = [module for module in stock.modules() if getattr(module, "use_sdpa", False)]
+    assert attention
+    for module in attention:
+        module.use_sdpa = False
+    expected, lengths = stock.encode(feats[0].clone(), feats[1])
+    found = model.teacher((feats[0].clone()), feats[1], model.criteria)
+    assert torch.equal(found.lengths, lengths)
+    for ours, theirs, length in zip(found.encoder, expected, lengths, strict=True):
+        torch.testing.assert_close(ours[:length], theirs[:length])
+
+
+@pytest.mark.slow
+def test_compiled_teacher_says_the_same_for_all_lengths(teacher_exp):
+    criteria = [{"loss": "clip", "on": "encoder"}]
+    compiled, plain = build(teacher_exp, criteria, teacher_compile=True), build(teacher_exp, criteria)
+    for seconds in ((1.0, 0.6), (0.8, 0.7), (1.3,)):
+        batch = make_batch(seconds=seconds)
+        feats = plain._features(batch["speech"], batch["speech_lengths"])
+        ours, theirs = (one.teacher(feats[0].clone(), feats[1], one.criteria) for one in (compiled, plain))
+        torch.testing.assert_close(ours.encoder, theirs.encoder, atol=1e-4, rtol=1e-4)

@@ -189,12 +189,20 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
         code = (
             "import sys; sys.modules['espnet_ext'] = None\n"
             "import soundfile; from espnet2.bin.asr_inference import Speech2Text\n"
-            "recognise = Speech2Text.from_pretrained('someone/an4_e1', ctc_weight=1.0, beam_size=1)\n"
-            "print(recognise(soundfile.read(sys.argv[1])[0])[0][0])"
+            "speech, search = soundfile.read(sys.argv[1])[0], dict(ctc_weight=1.0, beam_size=1)\n"
+            "here = Speech2Text(*sys.argv[2:4], **search) if sys.argv[2:] else None\n"
+            "recognise = here or Speech2Text.from_pretrained('someone/an4_e1', **search)\n"
+            "print(recognise(speech)[0][:3])"
         )
         audio = sorted((finished / "dump/raw/test").glob("data/**/*.flac"))[0]
-        command = [sys.executable, "-c", code, str(audio)]
-        subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | env)
+        exp_dir = finished / f"exp/asr_e1_encrl_{SUFFIX}"
+        trained = [exp_dir / "config.yaml", exp_dir / "valid.cer_ctc.ave.pth"]
+        from_hub, from_training = (
+            subprocess.run([sys.executable, "-c", code, audio, *model], check=True, cwd=folder, env=os.environ | env,
+                           capture_output=True, text=True).stdout.splitlines()[-1]
+            for model, folder in (([], tmp_path), (trained, finished))
+        )  # fmt: skip
+        assert from_hub == from_training
 
 
 @pytest.mark.parametrize(
