@@ -8,6 +8,7 @@ Example:
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -62,7 +63,7 @@ def main(cmd: list[str] | None = None) -> None:
     options["audio_format"] = args.audio_format
     with locked(args.output_dir.with_name(f".{args.output_dir.name}.lock")):  # trainings may share a teacher
         job = plan(args.teacher, args.data_dir, args.output_dir, criteria, args.dtype, args.shard_size, **options)
-        manifest = write_cache(job, args.nj)
+        manifest = write_cache(job, args.nj, partial(print, flush=True))  # a log shows what is needed at once
     print(f"{args.output_dir}: {manifest.utterances} utterances, {manifest.num_bytes / 2**20:.0f} MiB")
 
 

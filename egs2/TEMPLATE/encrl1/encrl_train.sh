@@ -86,19 +86,39 @@ check_teacher() { # shows its error rates once, before anything is made of it
     fi
     log "Stage 11: teacher: $(cat "${shown}")"
 }
+show_progress() { # log of a job with a progress bar: shows the disk that it needs and, on a terminal, the bar
+    local line told=false
+    while kill -0 $$ 2> /dev/null; do
+        line=$(tr '\r' '\n' 2> /dev/null < "$1" | grep ' MiB are free' || true)
+        if [ -n "${line}" ] && ! ${told}; then
+            told=true
+            log "Stage 11: ${line}"
+        fi
+        if ${told} && [ -t 1 ]; then
+            printf '\r\e[K%s' "$(tr '\r' '\n' < "$1" | grep -oE '[^ ]+: +[0-9]+%\|.*\]' | tail -n 1)"
+        fi
+        sleep 1
+    done
+}
 cache_teacher() { # the teacher's outputs for training and validation; sets the data options that give them to EncRL
-    local set part cmd=${train_cmd} gpus=0 jobs name dir
+    local set part cmd=${train_cmd} gpus=0 jobs name dir watcher
     jobs=$(min "${nj}" "$(nproc)")
     [ "${ngpu}" -gt 0 ] && cmd=${cuda_cmd} gpus=${ngpu} jobs=${ngpu}
     for part in train valid; do
         [ "${part}" = train ] && set=${encrl_set} || set=${valid_set}
         dir="${teacher_exp}/cache/${set}"
         log "Stage 11: teacher cache of ${set} (${dir})"
+        [ -f "${dir}/manifest.json" ] || rm -f "${dir}.log"
+        show_progress "${dir}.log" &
+        watcher=$!
         # shellcheck disable=SC2086
         step "cache_${set}" submit "${cmd}" "${gpus}" "${dir}.log" ${python} -m espnet_ext.bin.cache_teacher \
             --teacher "${teacher_model}" --config "${encrl_exp}/recipe.yaml" --data_dir "${dumpdir}/${feats_type}/${set}" \
             --output_dir "${dir}" --dtype "${teacher_cache_dtype}" --audio_format "${audio_format}" \
             --nj "${jobs}" --ngpu "${gpus}"
+        kill "${watcher}" 2> /dev/null || true
+        wait "${watcher}" 2> /dev/null || true
+        [ ! -t 1 ] || printf '\r\e[K'
         for name in "${dir}"/*.scp; do
             cached+=("--${part}_data_path_and_name_and_type" "${name},$(basename "${name}" .scp),kaldi_ark")
         done
