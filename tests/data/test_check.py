@@ -1,6 +1,7 @@
 """Bad data directories are named by file, utterance, reason and remedy, and not changed."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,7 +118,11 @@ def test_other_sampling_rate_is_a_warning(data_dir: Path, capsys: pytest.Capture
 def test_many_problems_are_counted_and_the_status_is_2(data_dir: Path):
     (data_dir / "text").write_text("".join(f"utt{i} WORD\n" for i in range(9)))
     ran = subprocess.run(
-        ["python3", "-m", "espnet_ext.bin.check_data", data_dir], capture_output=True, text=True, cwd=REPO, check=False
+        [sys.executable, "-m", "espnet_ext.bin.check_data", data_dir],
+        capture_output=True,
+        text=True,
+        cwd=REPO,
+        check=False,
     )
     assert ran.returncode == 2
     assert "12 problem(s)" in ran.stderr
