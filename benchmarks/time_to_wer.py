@@ -4,9 +4,12 @@ Reads finished experiments: for each student one trained from scratch and one by
 the validation CER of greedy decoding that the trainer reports after every epoch. The cost of EncRL is the teacher cache
 (or live teacher) and EncRL up to the epoch in which a student, which can be decoded as it is (--finetune false), is as
 good as the best one from scratch; where EncRL does not get there, all of EncRL and finetuning up to such an epoch. A
-student by itself is charged the EncRL of all students, so its ratio is what it would at least be alone.
+student by itself is charged the EncRL of all students, so its ratio is what it would at least be alone. From scratch
+counts up to its best epoch: what it trained after that in vain does not. Every epoch of a training counts as much as
+its median epoch, so that other work on the machine for a while changes nothing.
 
-Run, in a recipe directory after ./run.sh --student_source "encrl scratch":
+Run, in a recipe directory after ./run.sh --student_source "encrl scratch" (from scratch until it is no longer better,
+e.g. with --scratch_args "--max_epoch 12"):
     python3 ../../../benchmarks/time_to_wer.py --expdir exp --students e6 e4 e2 --output exp/time_to_wer
 """
 
@@ -15,6 +18,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import matplotlib
 
@@ -42,39 +46,46 @@ class Curve:
 
 def curve(training: Training, key: str, start_sec: float) -> Curve:
     """Returns the error rates of a training that begins after `start_sec` seconds."""
-    result, now = Curve([], []), start_sec
-    for epoch in training.history:
-        now += epoch.total_sec
-        result.seconds.append(now)
-        result.cer.append(100 * epoch.get("valid", key))
-    return result
+    epoch_sec = median(epoch.total_sec for epoch in training.history)
+    return Curve(
+        [start_sec + number * epoch_sec for number in range(1, len(training.history) + 1)],
+        [100 * epoch.get("valid", key) for epoch in training.history],
+    )
 
 
-def find(expdir: Path, student: str, source: str, beside: Sequence[str]) -> Lineage:
+def find(expdir: Path, student: str, start: str) -> Lineage:
     """Returns the one model of a student with a start; of several from scratch the one trained longest.
 
     Args:
         expdir: where the experiments are.
         student: its name.
-        source: `scratch` or `encrl`.
-        beside: students that its EncRL run must have trained; others do not count.
+        start: as `source` in `lineage.yaml`.
 
     Raises:
         UserError: there is none, or several.
     """
-    found = []
-    for path in sorted(expdir.glob(f"asr_{student}_*/lineage.yaml")):
-        lineage = trace(path.parent, [])
-        if lineage.encrl is not None and not set(beside) <= set(lineage.encrl.students):
-            continue
-        if lineage.model == student and lineage.start.startswith(source) and lineage.training.history:
-            found.append(lineage)
-    if source == "scratch":
+    found = [trace(path.parent, []) for path in sorted(expdir.glob(f"asr_{student}_*/lineage.yaml"))]
+    found = [one for one in found if (one.model, one.start) == (student, start) and one.training.history]
+    if start == "scratch":
         found = sorted(found, key=lambda lineage: -len(lineage.training.history))[:1]
     if len(found) != 1:
         names = ", ".join(one.training.exp_dir.name for one in found) or "none"
-        raise UserError(f"{expdir}: one finished '{source}' training of {student} is needed, there is: {names}")
+        raise UserError(
+            f"{expdir}: one finished training of {student} with --start {start} is needed, there is: {names}"
+        )
     return found[0]
+
+
+def aligned_together(models: Sequence[Lineage]) -> Training | None:
+    """Returns the EncRL run that all students come from; None where they had none.
+
+    Raises:
+        UserError: they come from several.
+    """
+    runs = {one.encrl.exp_dir if one.encrl else None for one in models}
+    if len(runs) > 1:
+        raise UserError(f"the students must come from one EncRL run, not of {', '.join(map(str, runs))}")
+    return models[0].encrl
 
 
 def main() -> None:
@@ -82,54 +93,64 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--expdir", type=Path, default=Path("exp"))
     parser.add_argument("--students", nargs="+", default=["e6", "e4", "e2"])
+    parser.add_argument(
+        "--start", default="encrl", help="How the finetuned students started: 'source' in their lineage.yaml"
+    )
     parser.add_argument("--output", type=Path, required=True, help="<output>.md, .csv and .png are written")
     args = parser.parse_args()
-    rows, points, finetuning_sec, encrl_sec, scratch_sec, encrl = [], [], 0.0, 0.0, 0.0, None
+    rows, points, finetuning_sec, encrl_sec, scratch_sec = [], [], 0.0, 0.0, 0.0
+    pairs = {
+        student: [find(args.expdir, student, start) for start in ("scratch", args.start)] for student in args.students
+    }
+    encrl = aligned_together([aligned for _, aligned in pairs.values()])
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
-    for student, colour in zip(args.students, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False):
-        scratch, aligned = (find(args.expdir, student, source, args.students) for source in ("scratch", "encrl"))
-        if aligned.encrl is None or (encrl is not None and aligned.encrl.exp_dir != encrl.exp_dir):
-            raise UserError(f"{aligned.training.exp_dir}: the students must come from one EncRL run")
-        encrl = aligned.encrl
-        curves = {
-            "from scratch": curve(scratch.training, _CER, 0.0),
-            "EncRL": curve(encrl, f"{student}_{_CER}", encrl.cache_sec or 0.0),
-            "finetuning": curve(aligned.training, _CER, encrl.seconds),
-        }
-        for (name, one), line in zip(curves.items(), (":", "--", "-"), strict=True):
+    for (student, (scratch, aligned)), colour in zip(
+        pairs.items(), plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False
+    ):
+        curves, encrl_end = {"from scratch": curve(scratch.training, _CER, 0.0)}, 0.0
+        if encrl is not None:
+            curves["EncRL"] = curve(encrl, f"{student}_{_CER}", encrl.cache_sec or 0.0)
+            encrl_end = curves["EncRL"].seconds[-1]
+        curves["finetuning"] = curve(aligned.training, _CER, encrl_end)
+        for name, one in curves.items():
+            line = {"from scratch": ":", "EncRL": "--", "finetuning": "-"}[name]
             minutes = [second / 60 for second in one.seconds]
             axes.plot(minutes, one.cer, line, color=colour, marker="o", markersize=3, label=f"{student} {name}")
             points += [(student, name, f"{s:.1f}", f"{c:.2f}") for s, c in zip(one.seconds, one.cer, strict=True)]
-        goal, full = min(curves["from scratch"].cer), scratch.training.seconds
-        reached = curves["EncRL"].time_to(goal)
+        goal = min(curves["from scratch"].cer)
+        full = curves["from scratch"].time_to(goal)
+        epochs = f"{curves['from scratch'].cer.index(goal) + 1} of {len(scratch.training.history)}"
+        reached = curves["EncRL"].time_to(goal) if encrl is not None else None
         if reached is None:
-            reached, encrl_sec = curves["finetuning"].time_to(goal), encrl.seconds
-            finetuning_sec += float("inf") if reached is None else reached - encrl.seconds
+            reached, encrl_sec = curves["finetuning"].time_to(goal), encrl_end
+            finetuning_sec += float("inf") if reached is None else reached - encrl_end
         else:
             encrl_sec = max(encrl_sec, reached)
         scratch_sec += full
-        rows.append((student, goal, full, reached, min(curves["finetuning"].cer)))
+        best = min(cer for name, one in curves.items() if name != "from scratch" for cer in one.cer)
+        rows.append((student, goal, epochs, full, reached, best))
+    before = "no EncRL"
+    if encrl is not None:
+        cache = "what the teacher cache took is not known and not counted"
+        if encrl.cache_sec is not None:
+            cache = f"{encrl.cache_sec:.0f} s of them the teacher cache" if encrl.cache_sec else "live teacher"
+        together = ", ".join(args.students)
+        before = f"EncRL of {together} together: {len(encrl.history)} epochs, {encrl_end:.0f} s, {cache}"
     lines = [
         "# Time to the error rate from scratch",
         "",
-        f"Validation CER by epoch; EncRL of {', '.join(args.students)} together: {len(encrl.history)} epochs, "
-        f"{encrl.seconds:.0f} s"
-        + (
-            f", {encrl.cache_sec:.0f} s of them the teacher cache"
-            if encrl.cache_sec is not None
-            else "; what the teacher cache took is not known and not counted"
-        )
-        + ". Made by `benchmarks/time_to_wer.py`.",
+        f"Validation CER by epoch; {before}. Made by `benchmarks/time_to_wer.py --start {args.start}`.",
         "",
-        "| student | from scratch: best CER, % | seconds | EncRL (+ finetuning): seconds to it | ratio | best CER, % |",
-        "|---|---|---|---|---|---|",
+        "| student | from scratch: best CER, % | in epoch | seconds "
+        "| by EncRL and finetuning: seconds to it | ratio | best CER, % |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for student, goal, full, reached, best in rows:
+    for student, goal, epochs, full, reached, best in rows:
         shown = ("not reached", "-") if reached is None else (f"{reached:.0f}", f"{full / reached:.2f}")
-        lines.append(f"| {student} | {goal:.1f} | {full:.0f} | {shown[0]} | {shown[1]} | {best:.1f} |")
+        lines.append(f"| {student} | {goal:.1f} | {epochs} | {full:.0f} | {shown[0]} | {shown[1]} | {best:.1f} |")
     together = encrl_sec + finetuning_sec
     shown = ("not reached", "-") if together == float("inf") else (f"{together:.0f}", f"{scratch_sec / together:.2f}")
-    lines.append(f"| all together | | {scratch_sec:.0f} | {shown[0]} | {shown[1]} | |")
+    lines.append(f"| all together | | | {scratch_sec:.0f} | {shown[0]} | {shown[1]} | |")
     axes.set(xlabel="minutes of training", ylabel="validation CER, %", xscale="log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
