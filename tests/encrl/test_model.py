@@ -295,7 +295,7 @@ def test_fused_attention_of_the_teacher_says_what_espnet_says(teacher_exp):
         torch.testing.assert_close(ours[:length], theirs[:length])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_compiled_teacher_says_the_same_for_all_lengths(teacher_exp):
     criteria = [{"loss": "clip", "on": "encoder"}]
     compiled, plain = build(teacher_exp, criteria, teacher_compile=True), build(teacher_exp, criteria)
