@@ -1,5 +1,6 @@
 """Measures how far a model's output frames are apart."""
 
+import bisect
 from collections.abc import Callable
 
 _PROBE_SEC = (2, 6)
@@ -13,9 +14,19 @@ def samples_per_frame(count_frames: Callable[[int], int], sample_rate: int, hop_
     Args:
         count_frames: gives the output frames of so many samples.
         sample_rate: of the audio, Hz.
-        hop_length: samples that the front end's frames move on; None where not known, taken as 10 ms.
+        hop_length: samples that the front end's frames move on; None where not known: then the lengths at which a
+            frame is added are searched, which takes some twenty runs.
     """
-    hop = hop_length or sample_rate // 100
-    samples = [second * sample_rate for second in _PROBE_SEC]
-    frames = [count_frames(one) for one in samples]
-    return max(1, round((samples[1] - samples[0]) / (frames[1] - frames[0]) / hop)) * hop
+    lengths = [second * sample_rate for second in _PROBE_SEC]
+    if hop_length is None:
+        lengths = [_next_frame(count_frames, samples, sample_rate) for samples in lengths]
+    frames = [count_frames(samples) for samples in lengths]
+    hop = hop_length or 1
+    return max(1, round((lengths[1] - lengths[0]) / (frames[1] - frames[0]) / hop)) * hop
+
+
+def _next_frame(count_frames: Callable[[int], int], samples: int, most: int) -> int:
+    """Returns from which length on there is a frame more than of so many samples, at most `most` samples later."""
+    return samples + bisect.bisect_left(
+        range(most), count_frames(samples) + 1, key=lambda more: count_frames(samples + more)
+    )

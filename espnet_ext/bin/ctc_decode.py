@@ -114,7 +114,7 @@ def main(cmd: list[str] | None = None) -> None:
     for data in sets:
         data.check_rate(model.sample_rate)
     search = make_search(args, model)
-    batch_sec = args.batch_sec or (120.0 if args.ngpu else 60.0)
+    batch_sec = (120.0 if args.ngpu else 60.0) if args.batch_sec is None else args.batch_sec
     frame_sec = EspnetRecognizer(model, device).frame_samples / model.sample_rate if args.ctm else None
     for name, data in zip(args.test_sets.split(), sets, strict=True):
         timing = decode_set(model, data, args.output_dir / name, batch_sec, args.max_padding, search, frame_sec)
