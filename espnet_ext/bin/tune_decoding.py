@@ -35,8 +35,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Searches with every pair of values."""
     args = get_parser().parse_args(cmd)
-    if args.search == "greedy":
-        raise UserError("--search greedy has nothing to tune; give beam or lexicon")
+    if args.search not in ("beam", "lexicon"):
+        raise UserError(f"--search {args.search} has no scores to tune; give beam or lexicon")
     import torch
     import yaml
 

@@ -165,16 +165,18 @@ def test_layers_of_an_existing_teacher_are_used(finished):
 
 
 def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
-    """From the packing to stock ESPnet's from_pretrained, through a hub on this machine."""
+    """From the packing, by a dry run and a hub on this machine, to stock ESPnet's from_pretrained."""
+    upload = ("--skip_upload_hf", "false", "--hf_repo", "someone/an4", "--hf_license", "cc-by-4.0",
+              "--students", "e1", "--student_source", "encrl", "--hf_args")  # fmt: skip
+    shown = run(
+        finished, "--stage", "14", "--stop_stage", "15", "--skip_packing", "false", "--skip_export", "false",
+        "--export_args", "--max_wer_loss 1000 --utterances 5", *upload, "--dry_run true",
+        env={"HF_ENDPOINT": "http://127.0.0.1:9"},
+    )  # fmt: skip
+    assert "sherpa_onnx/model.int8.onnx" in shown and "license: cc-by-4.0" in shown and "Nothing is uploaded" in shown
     with running_hub() as hub:
         env = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")}
-        output = run(
-            finished, "--stage", "14", "--stop_stage", "15", "--skip_packing", "false", "--skip_export", "false",
-            "--export_args", "--max_wer_loss 1000 --utterances 5", "--skip_upload_hf", "false", "--hf_repo",
-            "someone/an4",
-            "--hf_license", "cc-by-4.0", "--hf_args", "--create_repo true", "--students", "e1", "--student_source",
-            "encrl", env=env,
-        )  # fmt: skip
+        output = run(finished, "--stage", "15", "--stop_stage", "15", *upload, "--create_repo true", env=env)
         assert "sherpa_onnx/model.int8.onnx" in output and "uploaded: " in output
         files = hub.repos["someone/an4_e1"]
         card = files["README.md"].decode()
@@ -213,6 +215,7 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
         (("--students", "e7"), "conf/e7.yaml does not exist"),
         (("--student_source", "magic"), "'magic' is not"),
         (("--decoder", "magic"), "'magic' is not"),
+        (("--decoder", "cuda_beam"), "needs --gpu_inference true"),
         (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),
         (("--nj", "many"), "--nj takes a number"),
         (("--teacher", "no/such/teacher/here"), "no/such/teacher/here does not exist"),

@@ -70,8 +70,8 @@ cleaner=none         # Text cleaner.
 g2p=none             # g2p method.
 
 # Decoding, packing and upload
-decoder=greedy       # Decoder: greedy (best CTC path), beam, lexicon (beam over the training set's words) or espnet.
-inference_config=    # Config of --decoder beam or lexicon (of ctc_decode), or espnet (default: <conf_dir>/decode.yaml).
+decoder=greedy       # Decoder: greedy (best CTC path), beam, lexicon (beam over the training set's words), cuda_beam or espnet.
+inference_config=    # Config of --decoder beam, lexicon or cuda_beam (of ctc_decode), or espnet (default: <conf_dir>/decode.yaml).
 inference_args=      # Arguments for decoding, of ctc_decode or of asr_inference.
 inference_tag=       # Suffix to the result dir for decoding.
 inference_asr_model=valid.cer_ctc.ave.pth # Model file that is decoded and packed.

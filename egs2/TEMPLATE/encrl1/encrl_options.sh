@@ -53,12 +53,13 @@ done
 for source in ${student_source}; do
     [[ " encrl scratch teacher " == *" ${source} "* ]] || die "--student_source: '${source}' is not encrl, scratch or teacher"
 done
-[[ " greedy beam lexicon espnet " == *" ${decoder} "* ]] \
-    || die "--decoder: '${decoder}' is not greedy, beam, lexicon or espnet"
+[[ " greedy beam lexicon cuda_beam espnet " == *" ${decoder} "* ]] \
+    || die "--decoder: '${decoder}' is not greedy, beam, lexicon, cuda_beam or espnet"
 [ "${decoder}" != greedy ] || [ -z "${inference_config}" ] || die "--inference_config needs --decoder beam, lexicon or espnet"
 for name in finetune teacher_cache list_models gpu_inference verbose skip_export skip_upload_hf; do
     [[ " true false " == *" ${!name} "* ]] || die "--${name} takes true or false, not '${!name}'"
 done
+[ "${decoder}" != cuda_beam ] || ${gpu_inference} || die "--decoder cuda_beam needs --gpu_inference true"
 [ "${feats_type}" = raw ] || die "--feats_type ${feats_type}: EncRL computes features from audio; use raw"
 : "${teacher_config:=${conf_dir}/teacher.yaml}" "${encrl_config:=${conf_dir}/encrl.yaml}"
 : "${finetune_config:=${conf_dir}/finetune.yaml}" "${scratch_config:=${conf_dir}/scratch.yaml}"
