@@ -52,8 +52,13 @@ def option_names(parser: ArgumentParser) -> set[str]:
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `base` updated with `override`; mappings (`*_conf`) are merged, everything else is replaced."""
-    merged = dict(base)
+    """Returns `base` updated with `override`; mappings (`*_conf`) are merged, everything else is replaced.
+
+    Where `override` names another class (`scheduler: steplr`), what `base` says of the former one (`scheduler_conf`) is
+    dropped: it would not fit.
+    """
+    other_class = {f"{key}_conf" for key, value in override.items() if key in base and base[key] != value}
+    merged = {key: value for key, value in base.items() if key not in other_class}
     for key, value in override.items():
         both_map = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both_map else value

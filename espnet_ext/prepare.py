@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.tasks.abs_task import scheduler_classes
 from espnet2.tasks.asr import ASRTask
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
@@ -85,7 +86,7 @@ def merged_config(job: Job) -> dict[str, Any]:
 
 
 def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetASRModel]:
-    """Builds the job's models, so that a wrong option shows now and not after hours."""
+    """Builds the job's models, optimizer and scheduler, so that a wrong option shows now and not after hours."""
     tokens = ["<blank>", "<unk>", *(str(i) for i in range(vocab_size - 3)), "<sos/eos>"]
     parser = (EncRLTask if job.students else ASRTask).get_parser()
     # The statistics of global_mvn do not exist yet.
@@ -93,11 +94,19 @@ def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetA
     if job.students:
         parse_criteria(defaults["criteria"])
         pairs = config["students"].items()
-        return [build_student(name, student_args(Namespace(**defaults), conf)) for name, conf in pairs]
+        models = [build_student(name, student_args(Namespace(**defaults), conf)) for name, conf in pairs]
+    else:
+        try:
+            models = [ASRTask.build_model(Namespace(**defaults))]
+        except Exception as error:
+            raise UserError(f"{' + '.join(job.configs)}: the model cannot be built: {error}") from error
     try:
-        return [ASRTask.build_model(Namespace(**defaults))]
-    except Exception as error:
-        raise UserError(f"{' + '.join(job.configs)}: the model cannot be built: {error}") from error
+        (optimizer,) = ASRTask.build_optimizers(Namespace(**defaults), models[0])
+        if (scheduler := defaults["scheduler"]) is not None:
+            scheduler_classes[scheduler](optimizer, **defaults["scheduler_conf"])
+    except Exception as error:  # of whichever class they are
+        raise UserError(f"{' + '.join(job.configs)}: optim or scheduler cannot be built: {error!r}") from error
+    return models
 
 
 def _num_parameters(model: ESPnetASRModel) -> int:

@@ -49,6 +49,8 @@ def test_merged_configurations_are_written(files):
         ("encrl", {"criteri": []}, r"encrl.yaml: unknown key 'criteri'; did you mean 'criteria'"),
         ("e1", {"encoder": "conformr"}, "conformr"),
         ("e1", {"max_epoch": 3}, "describes a model only"),
+        ("finetune", {"optim": "adam", "optim_conf": {"rate": 1}}, "e1.yaml .*finetune.yaml: optim .* argument 'rate'"),
+        ("encrl", {"scheduler": "warmup"}, "encrl.yaml: optim or scheduler cannot be built: KeyError.'warmup'"),
     ],
 )
 def test_wrong_configuration_stops_before_anything_is_written(files, file, keys, message):
@@ -56,6 +58,17 @@ def test_wrong_configuration_stops_before_anything_is_written(files, file, keys,
     with pytest.raises(UserError, match=message):
         prepare(jobs(files), vocab_size=10)
     assert not (files / "exp/asr_e1").exists()
+
+
+def test_options_of_a_class_go_with_it(files):
+    """A file laid over another may name another scheduler, which has other options."""
+    change(files / "finetune.yaml", scheduler="warmuplr", scheduler_conf={"warmup_steps": 5}, optim_conf={"lr": 0.1})
+    steps = {"scheduler": "steplr", "scheduler_conf": {"step_size": 3}, "optim_conf": {"weight_decay": 0.5}}
+    (files / "steps.yaml").write_text(yaml.safe_dump(steps))
+    job = jobs(files)[0]
+    prepare([Job(job.exp_dir, (*job.configs, str(files / "steps.yaml")))], vocab_size=10)
+    merged = yaml.safe_load((files / "exp/asr_e1/recipe.yaml").read_text())
+    assert merged["scheduler_conf"] == {"step_size": 3} and merged["optim_conf"] == {"lr": 0.1, "weight_decay": 0.5}
 
 
 def test_missing_and_broken_files(files):
