@@ -66,7 +66,7 @@ class BeamSearch:
                 "or decode with greedy or espnet"
             ) from error
         if options.lm is not None and not options.lm.is_file():
-            raise UserError(f"--lm {options.lm} does not exist; build it with KenLM's lmplz from the training text")
+            raise UserError(f"--lm {options.lm} does not exist; KenLM builds it: stage 9 with --use_ngram true")
         tokens = self._tokens = list(model.model.token_list)
         self._model, self._scale, self._closed = model, options.emission_scale, words is not None
         silence = next((token for token in _SILENCES if token in tokens), tokens[model.model.blank_id])

@@ -83,7 +83,7 @@ def test_an_n_gram_decides_between_words(model, tmp_path):
     words = ["AB", "CB"]
     assert text(model, BeamSearch(model, words, BeamOptions()), log_probs) == "AB"
     assert text(model, BeamSearch(model, words, BeamOptions(lm=arpa, lm_weight=2.0)), log_probs) == "CB"
-    with pytest.raises(UserError, match="does not exist; build it with KenLM"):
+    with pytest.raises(UserError, match="does not exist; KenLM builds it: stage 9"):
         BeamSearch(model, words, BeamOptions(lm=tmp_path / "none.arpa"))
 
 

@@ -2,7 +2,7 @@
 # Stage 11: one training, resumed where it was, and the call of EncRL's.
 digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 train() { # name shown, experiment, file it starts from or "", command... ; skips what is finished, resumes what is not
-    local name=$1 exp_dir=$2 start=$3 key threads progress_pid
+    local name=$1 exp_dir=$2 start=$3 key threads progress_pid pid=${BASHPID} # of this shell, also where it is a subshell
     shift 3
     # Inherited by the training itself: of a run that was killed, it may still be going on.
     exec 8> "${exp_dir}/.lock"
@@ -30,7 +30,7 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
     [ "${ngpu}" -eq 0 ] && threads=$(threads_of_each "${nj}")
     # Several trainings at once cannot each update a line of the terminal in place.
     if [ "${model_nj}" -gt 1 ]; then exec 9> >(cat); else exec 9>&1; fi
-    ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid "${BASHPID}" >&9 &
+    ${python} -m espnet_ext.bin.progress --exp_dir "${exp_dir}" --name "${name}" --pid "${pid}" >&9 &
     progress_pid=$!
     exec 9>&-
     OMP_NUM_THREADS=${threads} step "train_$(basename "${exp_dir}")" "$@"
