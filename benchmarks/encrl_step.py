@@ -88,10 +88,7 @@ class Ours:
     def __init__(self, model: ESPnetEncRLModel, audio: dict[str, Tensor], batch_size: int, cached: bool):
         self.model, self.audio = model.train(), audio
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
-        groups = {
-            name: [p for part in parts for p in part.parameters()] for name, parts in model.student_parts().items()
-        }
-        self.clipped = StudentGradients(model, groups, 5.0, 2.0, _Unheard())
+        self.clipped = StudentGradients(model, model.student_parts(), model.skipped_updates, 5.0, 2.0, _Unheard())
         self.samples = int(batch_size * statistics.mean(len(signal) for signal in audio.values()))
         self.cache = self._fill_cache() if cached else None
 
