@@ -53,18 +53,20 @@ def curve(training: Training, key: str, start_sec: float) -> Curve:
     )
 
 
-def find(expdir: Path, student: str, start: str) -> Lineage:
+def find(expdir: Path, student: str, start: str, config: str = "") -> Lineage:
     """Returns the one model of a student with a start; of several from scratch the one trained longest.
 
     Args:
         expdir: where the experiments are.
         student: its name.
         start: as `source` in `lineage.yaml`.
+        config: a part of the experiment's name.
 
     Raises:
         UserError: there is none, or several.
     """
-    found = [trace(path.parent, []) for path in sorted(expdir.glob(f"asr_{student}_*/lineage.yaml"))]
+    paths = sorted(expdir.glob(f"asr_{student}_*/lineage.yaml"))
+    found = [trace(path.parent, []) for path in paths if config in path.parent.name]
     found = [one for one in found if (one.model, one.start) == (student, start) and one.training.history]
     if start == "scratch":
         found = sorted(found, key=lambda lineage: -len(lineage.training.history))[:1]
@@ -96,11 +98,15 @@ def main() -> None:
     parser.add_argument(
         "--start", default="encrl", help="How the finetuned students started: 'source' in their lineage.yaml"
     )
+    parser.add_argument(
+        "--scratch_config", default="", help="Config that the models from scratch were trained with, where several were"
+    )
     parser.add_argument("--output", type=Path, required=True, help="<output>.md, .csv and .png are written")
     args = parser.parse_args()
     rows, points, finetuning_sec, encrl_sec, scratch_sec = [], [], 0.0, 0.0, 0.0
     pairs = {
-        student: [find(args.expdir, student, start) for start in ("scratch", args.start)] for student in args.students
+        student: (find(args.expdir, student, "scratch", args.scratch_config), find(args.expdir, student, args.start))
+        for student in args.students
     }
     encrl = aligned_together([aligned for _, aligned in pairs.values()])
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
@@ -139,7 +145,8 @@ def main() -> None:
     lines = [
         "# Time to the error rate from scratch",
         "",
-        f"Validation CER by epoch; {before}. Made by `benchmarks/time_to_wer.py --start {args.start}`.",
+        f"Validation CER by epoch; {before}. Made by `benchmarks/time_to_wer.py --start {args.start}"
+        f"{f' --scratch_config {args.scratch_config}' if args.scratch_config else ''}`.",
         "",
         "| student | from scratch: best CER, % | in epoch | seconds "
         "| by EncRL and finetuning: seconds to it | ratio | best CER, % |",
