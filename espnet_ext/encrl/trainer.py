@@ -18,8 +18,7 @@ _MAX_SKIPPED = 50
 class EncRLTrainer(Trainer):
     """`grad_clip` holds for each student, and a gradient that is not finite stops the update of its student only.
 
-    So a student that is trained beside others ends as it would alone. With `use_amp`, the loss scaler leaves out an
-    update of all students when the gradient of one is not finite.
+    So a student that is trained beside others ends as it would alone.
     """
 
     @classmethod
@@ -29,6 +28,7 @@ class EncRLTrainer(Trainer):
         parts, skipped = inner.student_parts(), inner.skipped_updates
         clipped = StudentGradients(model, parts, skipped, options.grad_clip, options.grad_clip_type, reporter)
         options = replace(options, grad_clip=math.inf)
+        scaler = None if scaler is None else StudentScaler(scaler)
         return super().train_one_epoch(
             clipped, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, **kw
         )
@@ -95,6 +95,25 @@ class StudentGradients(nn.Module):
                 _restart_broken_statistics(part)
         self._reporter.register({f"{name}_grad_norm": norm for name, norm in norms.items()})
         return self.module.parameters(recurse)
+
+
+class StudentScaler:
+    """ESPnet's loss scaler (`use_amp`), which would leave out an update of all students for the gradient of one.
+
+    `StudentGradients` has taken away the gradients that are not finite before the step, so that is safe; the scale is
+    lowered as ever.
+    """
+
+    def __init__(self, scaler: torch.amp.GradScaler):
+        self._scaler = scaler
+
+    def __getattr__(self, name: str) -> object:
+        """Returns what the scaler has."""
+        return getattr(self._scaler, name)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Updates the students that have gradients; these are unscaled already."""
+        optimizer.step()
 
 
 def _restart_broken_statistics(module: nn.Module) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from espnet_ext.encrl.trainer import _MAX_SKIPPED, StudentGradients
+from espnet_ext.encrl.trainer import _MAX_SKIPPED, StudentGradients, StudentScaler
 from espnet_ext.errors import UserError
 
 
@@ -46,6 +46,24 @@ def test_gradient_that_is_not_finite_stops_its_student_only(bad, caplog):
     optimizer.step()
     assert torch.equal(model["bad"].weight, before) and model["good"].weight.grad.item() == 1.0
     assert "Student bad" in caplog.text
+
+
+@pytest.mark.parametrize("bad", [math.nan, 4.0])
+def test_a_loss_scaler_stops_no_other_student(bad):
+    """In the order of ESPnet's trainer; the gradients are those of a loss that was scaled by 4."""
+    clipped, model, _ = _gradients({"bad": bad, "good": 4.0})
+    before = {name: part.weight.clone() for name, part in model.items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    real = torch.amp.GradScaler("cpu", init_scale=4.0)
+    scaler = StudentScaler(real)
+    scaler.scale(torch.zeros(()))
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(clipped.parameters(), math.inf)
+    scaler.step(optimizer)
+    scaler.update()
+    moved = {name: (before[name] - part.weight).item() for name, part in model.items()}
+    assert moved == pytest.approx({"bad": 0.0 if math.isnan(bad) else 1.0, "good": 1.0}, abs=1e-5)
+    assert real.get_scale() == (2.0 if math.isnan(bad) else 4.0)
 
 
 def test_student_that_never_recovers_is_an_error():
