@@ -2,6 +2,12 @@
 # Environment of every recipe; sourced, never run, by each script of ESPnet and ours. The first use installs everything.
 ENCRL_ROOT=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 export ENCRL_ROOT
+# The jobs of a scheduler inherit no such variables (ESPnet's slurm.conf: --export=PATH).
+if [ -n "${SLURM_JOB_ID:-}${PBS_JOBID:-}${JOB_ID:-}" ] && [ -z "${ENCRL_PYTHON:-}${ESPNET_ROOT:-}" ] \
+    && [ -f "${ENCRL_ROOT}/tools/.environment" ]; then
+    # shellcheck source=/dev/null
+    . "${ENCRL_ROOT}/tools/.environment"
+fi
 "${ENCRL_ROOT}/tools/install.sh" || return 2
 
 if [ -n "${ENCRL_PYTHON:-}" ]; then

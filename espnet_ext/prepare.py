@@ -1,5 +1,6 @@
 """Checks every configuration of a run before any work, and lays the merged ones into the experiment directories."""
 
+import fcntl
 import shutil
 from argparse import Namespace
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from espnet_ext.errors import UserError
 from espnet_ext.tasks.encrl import EncRLTask
 
 MERGED = "recipe.yaml"
+LOCK = ".lock"
 # Options that may change while a training goes on; a change of any other makes it another experiment.
 _MAY_CHANGE = {"max_epoch", "patience", "num_workers", "log_interval", "keep_nbest_models", "use_tensorboard"}
 _BYTES = 4
@@ -125,7 +127,8 @@ def changed_options(job: Job, config: Mapping[str, Any]) -> list[str]:
     Raises:
         UserError: an option differs with which the training cannot go on.
     """
-    if not (job.exp_dir / "checkpoint.pth").exists() or not (job.exp_dir / MERGED).exists():
+    begun = (job.exp_dir / "checkpoint.pth").exists() or _is_training(job.exp_dir)
+    if not begun or not (job.exp_dir / MERGED).exists():
         return []
     before = read_config(job.exp_dir / MERGED)
     changed = [key for key in sorted({*before, *config}) if before.get(key) != config.get(key)]
@@ -142,6 +145,18 @@ def changed_options(job: Job, config: Mapping[str, Any]) -> list[str]:
             f"or give the new configuration ({job.configs[-1]}) another file name"
         )
     return changed
+
+
+def _is_training(exp_dir: Path) -> bool:
+    """Tells whether a run is training there: it holds the lock of encrl_train.sh."""
+    try:
+        with (exp_dir / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _check_disk(directory: Path, need_bytes: int) -> None:

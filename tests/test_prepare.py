@@ -1,5 +1,6 @@
 """Configurations are checked before any work."""
 
+import fcntl
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_a_started_training_keeps_its_configuration(files):
     change(files / "finetune.yaml", optim="sgd")
     with pytest.raises(UserError, match=r"asr_e1 was trained with another configuration \(optim\)"):
         prepare(jobs(files), vocab_size=10)
+
+
+def test_a_training_in_its_first_epoch_keeps_its_configuration(files):
+    prepare(jobs(files), vocab_size=10)
+    change(files / "finetune.yaml", optim="sgd")
+    with (files / "exp/asr_e1/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as encrl_train.sh does
+        with pytest.raises(UserError, match=r"asr_e1 was trained with another configuration \(optim\)"):
+            prepare(jobs(files), vocab_size=10)
+    prepare(jobs(files), vocab_size=10)  # it has ended without an epoch
 
 
 def test_a_started_encrl_keeps_its_students(files):

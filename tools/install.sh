@@ -208,6 +208,7 @@ main() {
     install_python
     log "[3/3] ESPnet ${espnet_version} source tree${ESPNET_ROOT:+: ${ESPNET_ROOT}}"
     install_espnet_tree "${ENCRL_PYTHON:-${venv}/bin/python3}"
+    printf 'export ENCRL_PYTHON=%q ESPNET_ROOT=%q\n' "${ENCRL_PYTHON:-}" "${ESPNET_ROOT:-}" > "${root}/tools/.environment" # for path.sh
     echo "${state}" > "${root}/tools/.installed.partial"
     mv "${root}/tools/.installed.partial" "${root}/tools/.installed"
     log "Installed in ${SECONDS} s"

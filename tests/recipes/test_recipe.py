@@ -1,5 +1,6 @@
 """mini_an4 from data to score with the real asr.sh, sclite and sentencepiece, as a user runs it."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -83,13 +84,25 @@ def test_a_failed_decoding_scores_no_text_of_before(finished):
     score = exp / "again/test/score_wer/result.txt"
     before = score.stat().st_mtime_ns
     times = (exp / "valid.cer_ctc.ave.pth").stat()
+    assert (exp / "again/.scored").exists()
     os.utime(exp / "valid.cer_ctc.ave.pth")  # trained further
     try:
+        output = run(finished, "--stage", "13", *options[2:], status=2)
+        assert "older than the model: run stage 12 first" in output and not (exp / "again/.scored").exists()
         output = run(finished, *options, "--inference_args", "--batch_sec many", status=2)
         assert "decode_asr_teacher" in output and not (exp / "again/test/text").exists()
         assert score.stat().st_mtime_ns == before
     finally:
         os.utime(exp / "valid.cer_ctc.ave.pth", ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_data_that_another_run_reads_is_not_written_anew(finished):
+    scp = finished / "dump/raw/test/wav.scp"
+    before = scp.stat().st_mtime_ns
+    with (finished / "dump/.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # as a run in its stages 10 to 15 does
+        output = run(finished, "--stage", "3", "--stop_stage", "3", *MODELS, status=2)
+        assert "another run is at work with" in output and scp.stat().st_mtime_ns == before
 
 
 def test_students_from_scratch_need_no_teacher(finished):
@@ -159,7 +172,12 @@ def test_espnet_decodes_as_well(finished):
 def test_layers_of_an_existing_teacher_are_used(finished):
     teacher = f"exp/asr_teacher_{SUFFIX}"
     options = ("--teacher", teacher, "--students", "e1", "--student_source", "encrl teacher")
-    run(finished, "--stage", "11", "--stop_stage", "11", *options)
+    statistics = finished / f"exp/asr_stats_{SUFFIX}/train/feats_stats.npz"
+    statistics.unlink()
+    run(finished, "--stage", "10", "--stop_stage", "10", *options, "--finetune", "false")  # no CTC training at all
+    assert statistics.exists()
+    output = run(finished, "--stage", "11", "--stop_stage", "11", "--verbose", "true", *options)
+    assert "(encrl.sh) Finished" in output
     assert (finished / f"exp/asr_e1_teacher_from_exp_asr_teacher_{SUFFIX}_{SUFFIX}/valid.cer_ctc.ave.pth").exists()
     assert (finished / f"exp/asr_teacher_from_exp_asr_teacher_{SUFFIX}/model.pth").exists()
 

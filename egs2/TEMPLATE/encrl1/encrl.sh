@@ -115,6 +115,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=egs2/TEMPLATE/encrl1/encrl_publish.sh
 . "${here}/encrl_publish.sh"
 
+{ # Bash reads a block to its end before it runs it: a later edit of this file does not disturb a run.
 # Each step's output goes to a file; the terminal shows the step, its progress and, if it fails, why.
 logdir="${expdir}/log"
 mkdir -p "${logdir}"
@@ -134,6 +135,7 @@ step() { # log name, command...
         die "${name} failed (exit status ${status}); whole log: ${PWD}/${file}"
     fi
 }
+# shellcheck disable=SC2329 # by step and start_job
 asr() { # stage, stop stage, options...
     local first=$1 last=$2
     shift 2
@@ -213,25 +215,39 @@ if in_range 1 11; then
 fi
 
 # ------------------------------------------------------------------ stages 1-9: data and tokens
+# Stages 1-5 write what the others, of any run, read.
+mkdir -p "${dumpdir}"
+exec 5>> "${dumpdir}/.lock"
+if in_range 1 5; then
+    flock -n 5 || die "another run is at work with ${PWD}/${dumpdir}, which stages 1-5 write anew: wait for it, begin with" \
+        "--stage 10 where the data is prepared, or give another --dumpdir"
+fi
 if in_range 1 9; then
     rm -f "${dumpdir}"/.prepared_* # of espnet_ext.bin.experiments
     log "Stages $(max 1 "${stage}")-$(min 9 "${stop_stage}"): data, token list (output: ${logdir}/data.log)"
     step data asr "${stage}" "$(min 9 "${stop_stage}")" --test_sets "${test_sets}${unlabelled_set:+ ${unlabelled_set}}"
 fi
+flock -n -s 5 || { log "Another run prepares ${PWD}/${dumpdir}; waiting for it"; flock -s 5; }
 
 # ------------------------------------------------------------------ stage 10: statistics
-first_model=${models[0]} # whose front end the statistics are of
-[ -n "${teacher}" ] && [ -n "${students}" ] && first_model=${student_models[0]}
-read -r _ _ first_exp _ <<< "${first_model}"
+stats_config= # of a model whose front end the statistics are of: the first that is trained here, else a student
+for model in "${models[@]}"; do
+    read -r name source exp_dir file <<< "${model}"
+    if [ -n "$(model_configs "${name}" "${source}" "${file}")" ]; then
+        stats_config="${exp_dir}/recipe.yaml"
+        break
+    fi
+done
+[ -n "${stats_config}" ] || [ -z "${students}" ] || stats_config="${conf_dir}/${students%% *}.yaml"
 if in_range 10 11; then
     for set in "${train_set}${sp}" "${valid_set}"; do
         [ -s "${dumpdir}/${feats_type}/${set}/text" ] || die "${PWD}/${dumpdir}/${feats_type}/${set} has no utterance:" \
             "run stages 1-5; stage 4 keeps those between --min_wav_duration and --max_wav_duration that have a transcript"
     done
 fi
-if in_range 10 10; then
+if in_range 10 10 && [ -n "${stats_config}" ]; then
     log "Stage 10: statistics (output: ${logdir}/statistics.log)"
-    step statistics asr 10 10 --asr_config "${first_exp}/recipe.yaml" --asr_exp "${first_exp}"
+    step statistics asr 10 10 --asr_config "${stats_config}" --asr_exp "$(dirname "${stats_config}")"
 fi
 
 # ------------------------------------------------------------------ stage 11: training
@@ -304,3 +320,5 @@ if in_range 14 15; then
     done
 fi
 log "Finished"
+exit
+}

@@ -6,15 +6,18 @@ decoded_sets() { # as asr.sh names their directories
         if [ "${set}" = "${valid_set}" ]; then echo "org/${set}"; else echo "${set}"; fi
     done
 }
-scored() { # experiment, model file: are all sets scored with the present model and decoding configuration?
-    local set score used
+newer() { # file, model file: is it newer than the model and all that it was decoded with?
+    local used
+    # shellcheck disable=SC2086 # of the arguments, those that are files, e.g. an n-gram
+    for used in "$2" ${inference_config} ${inference_args}; do
+        [ ! -f "${used}" ] || [ "$1" -nt "${used}" ] || return 1
+    done
+}
+scored() { # experiment, model file: were all sets scored, to the end, with the present model and decoding configuration?
+    local set done="$1/${inference_tag}/.scored"
+    newer "${done}" "$2" || return 1
     for set in $(decoded_sets); do
-        score="$1/${inference_tag}/${set}/score_wer"
-        # shellcheck disable=SC2086 # of the arguments, those that are files, e.g. an n-gram
-        for used in "$2" ${inference_config} ${inference_args}; do
-            [ -f "${used}" ] || continue
-            [ "${score}/result.txt" -nt "${used}" ] || [ "${score}/result_jiwer.json" -nt "${used}" ] || return 1
-        done
+        [ -s "$1/${inference_tag}/${set}/text" ] && [ ! "$1/${inference_tag}/${set}/text" -nt "${done}" ] || return 1
     done
 }
 decode_ctc() { # experiment, model file; asr.sh's stage 12 for all sets in one job
@@ -51,12 +54,17 @@ decode_and_score() { # last stage, name, source, experiment, model file
     exec 6>&-
 }
 decode_unless_scored() { # as decode_and_score
-    local last=$1 name=$2 source=$3 exp_dir=$4 file=$5 first
+    local last=$1 name=$2 source=$3 exp_dir=$4 file=$5 first set
     if scored "${exp_dir}" "${exp_dir}/${file}"; then
         log "Stages 12-13: ${name} ${source}: already scored (${exp_dir})"
         return
     fi
     log "Stages $(max 12 "${stage}")-$(min 13 "${stop_stage}"): ${name} ${source}: decoding and scoring"
+    rm -f "${exp_dir}/${inference_tag}/.scored"
+    [ "${stage}" -le 12 ] || for set in $(decoded_sets); do
+        newer "${exp_dir}/${inference_tag}/${set}/text" "${exp_dir}/${file}" \
+            || die "${exp_dir}/${inference_tag}/${set}/text is not there or older than the model: run stage 12 first"
+    done
     if [ "${stage}" -le "${last}" ]; then
         first=$(max 12 "${stage}")
         if [ "${decoder}" != espnet ] && [ "${first}" -eq 12 ]; then
@@ -69,4 +77,5 @@ decode_unless_scored() { # as decode_and_score
     if [ "${last}" -eq 12 ] && [ "${stop_stage}" -ge 13 ]; then
         step "score_$(basename "${exp_dir}")" score_without_sclite "${exp_dir}"
     fi
+    [ "${stop_stage}" -lt 13 ] || touch "${exp_dir}/${inference_tag}/.scored"
 }

@@ -10,6 +10,7 @@ submit() { # command of cmd.sh, number of GPUs, its log, command... ; what fails
     fi
 }
 jobs_running=() last_job=
+trap '[ "${#jobs_running[@]}" -eq 0 ] || { log "Waiting for the models beside it"; wait || true; }' EXIT # whatever ends the run
 threads_of_each() { # threads for all -> threads for each of the models at once
     local all
     all=$(min "$1" "$(env -u OMP_NUM_THREADS nproc)") # nproc obeys that variable

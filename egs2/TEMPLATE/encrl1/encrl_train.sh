@@ -1,12 +1,38 @@
 # shellcheck shell=bash disable=SC2154 # sourced by encrl.sh, whose variables it uses
 # Stage 11: one training, resumed where it was, and the call of EncRL's.
 digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
-train() { # name shown, experiment, file it starts from or "", command... ; skips what is finished, resumes what is not
+train() { # as train_locked
+    lock_training "$1" "$2"
+    train_locked "$@"
+}
+lock_training() { # name shown, experiment; waits until nothing else trains in it and keeps others out: exec 8>&- lets them in
+    local other told=
+    exec 8> "$2/.lock"
+    flock -n 8 || { log "Stage 11: $1: another run is training in $2; waiting for it"; flock 8; }
+    # The run that started it may have been killed, and the lock with it.
+    while other=$(still_training "$2") && [ -n "${other}" ]; do
+        [ "${other}" = "${told}" ] || log "Stage 11: $1: ${other} is still training in $2; waiting for its end"
+        told=${other}
+        sleep 2
+    done
+}
+still_training() { # experiment -> a process on this machine or a job of Slurm or Grid Engine that trains in it
+    local pid job
+    for pid in $(pgrep -f -- "--output_dir $1( |\$)" 2> /dev/null); do
+        if [ "$(readlink "/proc/${pid}/cwd")" = "$(pwd -P)" ]; then
+            echo "process ${pid}"
+            return
+        fi
+    done
+    # Where slurm.pl and queue.pl keep what the scheduler said of the last job.
+    job=$(cat "$1"/q/*.log 2> /dev/null | sed -nE 's/.*(Submitted batch|Your) job ([0-9]+).*/\2/p' | tail -n 1) || true
+    [ -n "${job}" ] || return 0
+    if [ -n "$(squeue -h -j "${job}" 2> /dev/null)" ] || qstat -j "${job}" > /dev/null 2>&1; then echo "job ${job}"; fi
+}
+# name shown, experiment, file it starts from or "", command... ; skips what is finished, resumes what is not
+train_locked() {
     local name=$1 exp_dir=$2 start=$3 key threads progress_pid pid=${BASHPID} # of this shell, also where it is a subshell
     shift 3
-    # Inherited by the training itself: of a run that was killed, it may still be going on.
-    exec 8> "${exp_dir}/.lock"
-    flock -n 8 || { log "Stage 11: ${name}: another process is training in ${exp_dir}; waiting for it"; flock 8; }
     key="$(digest "${exp_dir}/recipe.yaml" ${start:+"${start}"})"
     if [ -f "${exp_dir}/.trained" ]; then
         if [ "$(cat "${exp_dir}/.trained")" = "${key}" ]; then
@@ -43,6 +69,8 @@ train() { # name shown, experiment, file it starts from or "", command... ; skip
 # shellcheck disable=SC2086 # --python may be several words
 train_model() { # student, source, experiment, model file: its start, and its CTC training where it has one
     local name=$1 source=$2 exp_dir=$3 file=$4 start='' parents='' args=${finetune_args} layers
+    mkdir -p "${exp_dir}"
+    lock_training "${name} ${source}" "${exp_dir}" # first, because another run may be choosing where its student starts
     case "${source}" in
         encrl)
             parents=$(encrl_of "${exp_dir}")
@@ -66,13 +94,16 @@ print(yaml.safe_load(open(sys.argv[1]))['encoder_conf']['num_blocks'])" "${conf_
     [ "${source}" = teacher ] && source="teacher${teacher_tag}_${layer_selection}"
     [ "${file}" = "${inference_asr_model}" ] || source+="_only"
     lineage "${exp_dir}" "${name}" "${source}" "${parents}"
-    [ "${file}" = "${inference_asr_model}" ] || return 0
-    train "${name} ${source}" "${exp_dir}" "${start}" asr 11 11 --asr_config "${exp_dir}/recipe.yaml" \
+    if [ "${file}" != "${inference_asr_model}" ]; then
+        exec 8>&-
+        return
+    fi
+    train_locked "${name} ${source}" "${exp_dir}" "${start}" asr 11 11 --asr_config "${exp_dir}/recipe.yaml" \
         --asr_args "${args}" --asr_exp "${exp_dir}" ${start:+--pretrained_model "${start}"}
 }
 lineage() { # experiment, model, source, parents
-    echo "{model: $2, source: $3, parents: [$4]}" > "$1/lineage.yaml.tmp"
-    mv "$1/lineage.yaml.tmp" "$1/lineage.yaml"
+    echo "{model: $2, source: $3, parents: [$4]}" > "$1/.lineage.${BASHPID}"
+    mv "$1/.lineage.${BASHPID}" "$1/lineage.yaml"
 }
 check_teacher() { # shows its error rates once, before anything is made of it
     local shown="${teacher_exp}/.checked" data="${dumpdir}/${feats_type}/${valid_set}" cmd=${decode_cmd} gpus=0
@@ -82,7 +113,7 @@ check_teacher() { # shows its error rates once, before anything is made of it
         # shellcheck disable=SC2086
         step "check_teacher_$$" submit "${cmd}" "${gpus}" "${logdir}/check_teacher.$$.log" ${python} -m espnet_ext.bin.check_teacher \
             --teacher "${teacher_model}" --data_dir "${data}" --audio_format "${audio_format}" --ngpu "${gpus}" --output "${shown}"
-        rm "${logdir}"/check_teacher{.,_}$$.log
+        rm -f "${logdir}"/check_teacher{.,_}$$.log
     fi
     log "Stage 11: teacher: $(cat "${shown}")"
 }
@@ -161,6 +192,8 @@ join_unlabelled() { # the training set and --unlabelled_set as one; sets encrl_s
 }
 train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
     local data="${dumpdir}/${feats_type}" shape="${stats_dir}/train/speech_shape" type=sound normalize=() bpemodel=none
+    local job="${encrl_exp}/train.log"
+    [[ "${cuda_cmd}" != *queue*.pl* ]] || job=$(basename "${encrl_exp}") # as in asr.sh: Grid Engine takes no slash
     # Audio without transcripts: EncRL needs none, and ESPnet's loader wants a file to hold all utterances or to be left out.
     local text=(--train_data_path_and_name_and_type "${data}/${encrl_set}/text,text,text")
     [ -z "${unlabelled_set}" ] || text=() shape="${data}/${encrl_set}/speech_shape"
@@ -169,7 +202,7 @@ train_encrl() { # asr.sh's stage 11 for EncRL, whose task asr.sh cannot call
         && normalize=(--normalize global_mvn --normalize_conf "stats_file=${stats_dir}/train/feats_stats.npz")
     [ "${token_type}" = bpe ] && bpemodel="${token_dir}/bpe.model"
     # shellcheck disable=SC2086
-    ${python} -m espnet2.bin.launch --cmd "${cuda_cmd} --name ${encrl_exp}/train.log" --log "${encrl_exp}/train.log" \
+    ${python} -m espnet2.bin.launch --cmd "${cuda_cmd} --name ${job}" --log "${encrl_exp}/train.log" \
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --init_file_prefix "${encrl_exp}/.dist_init_" \
         --multiprocessing_distributed true -- \
         ${python} -m espnet_ext.bin.encrl_train --config "${encrl_exp}/recipe.yaml" --teacher "${teacher_model}" \

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-../../TEMPLATE/encrl1/encrl.sh \
+exec ../../TEMPLATE/encrl1/encrl.sh \
     --ngpu 1 \
     --gpu_inference true \
     --nj 16 \

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-../../TEMPLATE/encrl1/encrl.sh \
+exec ../../TEMPLATE/encrl1/encrl.sh \
     --ngpu 0 \
     --nj 2 \
     --model_nj 2 \
