@@ -118,6 +118,16 @@ def test_path_sh_under_strict_shell_options(installed_root):
     assert rest.startswith(f"{installed_root} C {recipe}/utils:")
 
 
+def test_a_schedulers_job_finds_the_environment_of_the_installation(installed_root):
+    """ESPnet's slurm.conf passes PATH only."""
+    python = f"{installed_root}/.venv/bin/python3"
+    call(installed_root, "key > ${root}/tools/.installed", ENCRL_PYTHON=python)
+    (installed_root / "tools/.environment").write_text(f"export ENCRL_PYTHON={python} ESPNET_ROOT=''\n")
+    script = ". ./path.sh; echo $ENCRL_PYTHON"
+    done = bash(script, installed_root / "egs2/mini_an4/encrl1", SLURM_JOB_ID="1")
+    assert (done.stdout, done.stderr) == (f"{python}\n", "")
+
+
 def test_path_sh_passes_a_failure_on(root):
     (root / "egs2/mini_an4/encrl1").mkdir(parents=True)
     script = "set -e; . ../../../path.sh; echo not reached"
@@ -193,7 +203,7 @@ def test_interrupted_installation_continues(root):
     assert not (root / "tools/.installed").exists()
     done = call(root, (steps % "") + "; main")
     assert done.stdout.split() == ["python", "tree"]
-    assert (root / "tools/.installed").exists()
+    assert (root / "tools/.installed").exists() and (root / "tools/.environment").exists()
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
