@@ -215,12 +215,16 @@ if in_range 1 11; then
 fi
 
 # ------------------------------------------------------------------ stages 1-9: data and tokens
-# Stages 1-5 write what the others, of any run, read.
-mkdir -p "${dumpdir}"
-exec 5>> "${dumpdir}/.lock"
+# Stages 1-5 write what the others, of any run, read (maybe where this user may not write).
 if in_range 1 5; then
+    mkdir -p "${dumpdir}"
+    exec 5<> "${dumpdir}/.lock"
     flock -n 5 || die "another run is at work with ${PWD}/${dumpdir}, which stages 1-5 write anew: wait for it, begin with" \
         "--stage 10 where the data is prepared, or give another --dumpdir"
+elif [ -r "${dumpdir}/.lock" ]; then
+    exec 5< "${dumpdir}/.lock"
+else
+    exec 5< /dev/null
 fi
 if in_range 1 9; then
     rm -f "${dumpdir}"/.prepared_* # of espnet_ext.bin.experiments

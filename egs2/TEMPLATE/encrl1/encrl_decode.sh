@@ -14,10 +14,10 @@ newer() { # file, model file: is it newer than the model and all that it was dec
     done
 }
 scored() { # experiment, model file: were all sets scored, to the end, with the present model and decoding configuration?
-    local set done="$1/${inference_tag}/.scored"
-    newer "${done}" "$2" || return 1
+    local set mark="$1/${inference_tag}/.scored"
+    newer "${mark}" "$2" || return 1
     for set in $(decoded_sets); do
-        [ -s "$1/${inference_tag}/${set}/text" ] && [ ! "$1/${inference_tag}/${set}/text" -nt "${done}" ] || return 1
+        [ -s "$1/${inference_tag}/${set}/text" ] && [ ! "$1/${inference_tag}/${set}/text" -nt "${mark}" ] || return 1
     done
 }
 decode_ctc() { # experiment, model file; asr.sh's stage 12 for all sets in one job
