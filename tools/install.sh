@@ -101,7 +101,7 @@ remove_half_installed() { # <site-packages of our own environment>
 install_packages() { # <python> <pip option>...
     local python=$1 message
     shift
-    "${python}" -u -m pip install --progress-bar off "$@" -e "${root}[beam,digits,export,test]" < /dev/null 2>&1 | pip_progress \
+    "${python}" -u -m pip install --progress-bar off "$@" -e "${root}[train,beam,digits,export,test]" < /dev/null 2>&1 | pip_progress \
         || die "pip failed; see ${root}/tools/install.log. If the network or the package index failed, run again: finished" \
             "downloads are kept. If ctc-segmentation failed to compile, install a C compiler and Python's headers" \
             "(Debian/Ubuntu: apt-get install gcc libc6-dev python3-dev)"
