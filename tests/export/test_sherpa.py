@@ -16,7 +16,9 @@ from espnet_ext.decode.greedy import best_paths
 from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
-from espnet_ext.export.sherpa import COMMAND, check_sherpa, mean_level, transcribe, write_sherpa
+from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
+from espnet_ext.export.sherpa_files import COMMAND
+from espnet_ext.zoo.snippets import SHERPA
 from tests.tiny import model_conf, save_experiment
 
 FRAME_SAMPLES, MIN_SAMPLES = 640, 1600
@@ -144,8 +146,6 @@ def test_command_line_of_the_readme(tmp_path):
 
 
 def test_command_line_of_the_model_card():
-    from espnet_ext.zoo.card import SHERPA
-
     assert "pip install sherpa-onnx-bin" in SHERPA
     assert command_of(SHERPA)[:-1] == COMMAND.split()
 
