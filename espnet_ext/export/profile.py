@@ -87,7 +87,7 @@ def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
 def model_names(exp_dirs: Iterable[Path]) -> dict[Path, str]:
     """Returns what each experiment is called in the table: as many parts of its path as tell it from the others."""
     paths = {exp_dir: exp_dir.absolute().parts for exp_dir in exp_dirs}
-    for count in range(1, max(map(len, paths.values()), default=0)):
+    for count in range(1, max(map(len, paths.values()), default=0) + 1):
         names = {exp_dir: "/".join(parts[-count:]) for exp_dir, parts in paths.items()}
         if len(set(names.values())) == len(names):
             break

@@ -51,7 +51,7 @@ class SinusoidalEncoding(nn.Module):
         self.beside = self.relative or isinstance(encoding, LegacyRelPositionalEncoding)  # not added to the input
         scaled = isinstance(encoding, ScaledPositionalEncoding)
         self.scale = 1.0 if scaled else encoding.xscale
-        self.weight = float(encoding.alpha) if scaled else 1.0
+        self.weight = encoding.alpha.item() if scaled else 1.0
         # Legacy positions count down from the end of the table, or of the audio if that is longer.
         self.table = encoding.pe.size(1) if getattr(encoding, "reverse", False) else None
         size = encoding.d_model
