@@ -9,21 +9,22 @@ import unicodedata
 # Only where CommonMark or GitHub would see a mark, because tables are read in a terminal too: `a_b`, `2 * 3`, `[1, 2]`
 # and `p<0.1` stay as they are.
 _MARKS = re.compile(
-    r"[\\`~$|]"  # escapes, code, strikethrough, mathematics, columns
+    r"[\\`|]"  # escapes, code, columns
     r"|(?<!\s)\*|\*(?!\s)|(?<![^\W_])_|_(?![^\W_])"  # emphasis, but not between blanks or within a word
     r"|\](?=[(\[:])"  # links and their definitions
     r"|^\[(?=[ xX]\])|^#(?=#*(?:\s|$))|^>|^[-+](?=\s)"  # what begins a task, heading, quotation or list
 )
 _NUMBER = re.compile(r"^(\d{1,9})([.)])(?=\s)")  # of a list
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_ENTITY = re.compile(r"&(?=#?\w+;)")
+# Signs that not every renderer lets a backslash escape: tags, entities, strikethrough, mathematics.
+_ENTITIES = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[~$]")
+_NAMES = {"<": "&lt;", "&": "&amp;", "~": "&#126;", "$": "&#36;"}
 
 
 def markdown(text: str) -> str:
     """Returns one line of Markdown that shows a text: a cell of a table, an item of a list, a heading, a sentence."""
     text = _MARKS.sub(r"\\\g<0>", one_line(text))
     text = _NUMBER.sub(r"\1\\\2", text)
-    return _TAG.sub("&lt;", _ENTITY.sub("&amp;", text))
+    return _ENTITIES.sub(lambda sign: _NAMES[sign[0]], text)
 
 
 def markdown_code(text: str) -> str:

@@ -79,10 +79,13 @@ def is_hub_name(name: str) -> bool:
 def card_data(results: Results, student: System, facts: Facts) -> ModelCardData:
     """Returns the card's metadata."""
     run = student.runs[0]
-    dataset = facts.datasets[0] if facts.datasets else facts.repo.split("/")[1]
+    name_on_hub = facts.repo.split("/")[1]
+    words = facts.datasets[0] if facts.datasets else name_on_hub
+    datasets = [name for name in facts.datasets if is_hub_name(name)]
+    dataset = datasets[0] if datasets else name_on_hub  # here the hub takes no words
     scores = [
         # Without the split the sets would be merged into one.
-        EvalResult(_TASK, dataset, f"{dataset} {name}", kind, round(score.wer, 2), dataset_split=name)
+        EvalResult(_TASK, dataset, f"{words} {name}", kind, round(score.wer, 2), dataset_split=name)
         for name in results.test_sets
         for kind in KINDS
         if (score := run.scores[name][kind]) is not None
@@ -93,7 +96,7 @@ def card_data(results: Results, student: System, facts: Facts) -> ModelCardData:
         library_name="espnet",
         pipeline_tag=_TASK,
         tags=["espnet", "audio", _TASK, "ctc", "knowledge-distillation"],
-        datasets=[name for name in facts.datasets if is_hub_name(name)] or None,
+        datasets=datasets or None,
         metrics=[kind for kind in KINDS if any(score.metric_type == kind for score in scores)] or None,
         base_model=facts.base_model,
         model_name=run.exp_dir.name,

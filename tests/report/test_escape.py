@@ -5,6 +5,7 @@ from pathlib import Path
 
 import markdown as renderer
 import pytest
+import yaml
 
 from espnet_ext.report import html_page, table
 from espnet_ext.report import markdown as markdown_page
@@ -33,6 +34,7 @@ TEXTS = [
     "p<0.001 [1.2, 3.4] (p=0.5)",
     "-25.0 % (p=0.031)",
     "\x1b[31mred",
+    "$x^2$ ~~old~~ ~/file",
 ]
 
 
@@ -101,13 +103,12 @@ def test_labels_titles_and_notes_of_a_report(recipe):
     """All that a user names is in the page and the Markdown file as text."""
     from espnet_ext.bin import report
 
-    nasty = "e2 | <script>x</script> `a` [x](y)"
-    exp_dir = recipe.train("asr_x", 1, CTC, 1.0, {"model": "e2", "source": "scratch", "parents": []})
+    nasty = r"e2 | <script>x</script> `a` [x](y) $\frac{$"
+    exp_dir = recipe.train("asr_x", 1, CTC, 1.0, {"model": nasty, "source": "scratch", "parents": []})
     recipe.score(exp_dir, "test", 1)
-    (recipe.root / "rows.yaml").write_text(
-        f"title: {nasty!r}\ntest_sets: [test]\nrows:\n"
-        f"- {{label: {nasty!r}, decode_dirs: [exp/asr_x/decode], note: {nasty!r}, published: {{paper: 1.5}}}}\n"
-    )
+    run([exp_dir])  # the figures too
+    row = {"label": nasty, "decode_dirs": ["exp/asr_x/decode"], "note": nasty, "published": {"paper": 1.5}}
+    (recipe.root / "rows.yaml").write_text(yaml.safe_dump({"title": nasty, "test_sets": ["test"], "rows": [row]}))
     report.main(["--rows", "rows.yaml"])
     source = Path("RESULTS.md").read_text(encoding="utf-8")
     assert "| *published* |" in source

@@ -1,6 +1,7 @@
 """The card and the files of a repository, made by the command itself from what ESPnet packs."""
 
 import zipfile
+from contextlib import chdir
 from pathlib import Path
 
 import markdown
@@ -29,6 +30,20 @@ def recipe(tmp_path, monkeypatch):
     root.mkdir(parents=True)
     monkeypatch.chdir(root)
     return Recipe(root)
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    root = tmp_path_factory.mktemp("recipe")
+    with chdir(root):
+        return make_student(Recipe(root), root)
+
+
+@pytest.fixture
+def student(made_once, monkeypatch) -> Path:
+    """A student that no test changes, in the recipe directory."""
+    monkeypatch.chdir(made_once.parents[1])
+    return made_once
 
 
 def make_student(recipe: Recipe, exp_root: Path) -> Path:
@@ -68,11 +83,6 @@ def dry_run(exp_dir: Path, *options: str) -> tuple[Path, str]:
     return folder, (folder / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def student(recipe) -> Path:
-    return make_student(recipe, recipe.root)
-
-
 FULL = ("--license", "cc-by-4.0", "--language", "en", "--dataset", "user/data_set", "words <b>of</b> mine")
 FULL += ("--base_model", "user/teacher", "--project_url", "https://example.org/project")
 
@@ -89,6 +99,12 @@ def test_metadata_are_what_the_hub_reads(student):
 
 
 def test_what_the_owner_does_not_say_is_left_out(student):
+    _, card = dry_run(student, "--dataset", "words of mine")
+    data = ModelCard(card).data
+    # The hub takes names of this form only.
+    assert {(one.dataset_type, one.dataset_name.partition(" test")[0]) for one in data.eval_results} == {
+        ("an4_e2", "words of mine")
+    }
     _, card = dry_run(student)
     assert not {"datasets", "base_model", "language"} & set(ModelCard(card).data.to_dict())
     assert "trained on" not in card and "The licence is" not in card and "None" not in card
@@ -151,7 +167,8 @@ def test_nothing_of_this_machine_is_published(inside, recipe, tmp_path, capsys):
     assert files["exp/asr_e2/RESULTS.md"].decode() == f"## {decoded}, from x\n"
 
 
-def test_what_cannot_be_rewritten_is_said(student, recipe, capsys):
+def test_what_cannot_be_rewritten_is_said(recipe, capsys):
+    student = make_student(recipe, recipe.root)
     archive = student / "asr_e2_valid.cer_ctc.ave.zip"
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("exp/bpe.model", b"\0\1" + bytes(recipe.root) + b"/train.txt\0")
