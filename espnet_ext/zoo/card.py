@@ -122,9 +122,12 @@ def make_card(
     """
     made_with = f"[espnet_ext]({facts.project_url})" if facts.project_url else "espnet_ext"
     size = f" of {student.parameters / 1e6:.2f} million parameters" if student.parameters else ""
+    origin = "trained without a teacher"
+    if teacher is not None:
+        origin = f"made from a larger one: the teacher was {markdown_code(teacher.name)}"
     parts = [
         f"# {markdown(facts.repo.split('/')[1])}",
-        f"A CTC speech recogniser{size}, made from a larger one: {describe_teacher(teacher)}. "
+        f"A CTC speech recogniser{size}, {origin}. "
         f"Trained with [ESPnet](https://github.com/espnet/espnet) and {made_with}, after {PAPER}.",
         "## Results",
         layout(main_table(results)),
@@ -166,11 +169,6 @@ def limitations(results: Results, facts: Facts, rate: int, has_teacher: bool) ->
     if facts.license:
         lines.append(f"The licence is {facts.license}. The data it was trained on may have terms of their own.")
     return lines
-
-
-def describe_teacher(exp_dir: Path | None) -> str:
-    """Returns the teacher in words, as Markdown."""
-    return "no teacher" if exp_dir is None else f"the teacher was {markdown_code(exp_dir.name)}"
 
 
 def _use(repo: str, config: Mapping[str, Any], files: list[str]) -> str:
