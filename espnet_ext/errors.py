@@ -1,8 +1,11 @@
 """Errors that a user can act on, shown as one line instead of a traceback."""
 
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from importlib import metadata
 from importlib.util import find_spec
 
 
@@ -20,12 +23,36 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
 def require(*modules: str, extra: str) -> None:
     """Checks that optional packages are there.
 
+    Args:
+        modules: what is imported.
+        extra: of pyproject.toml, which says what versions of them are needed.
+
     Raises:
-        UserError: names one that is not, and the extra of pyproject.toml that brings it.
+        UserError: names those that are not there, and the command that installs them. No package index has this
+            package, so the command names what is missing, not the extra.
     """
-    for module in modules:
-        if find_spec(module) is None:
-            raise UserError(f"{module} is not installed; get it with: pip install 'espnet-encrl[{extra}]'")
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        needed = " ".join(shlex.quote(_requirement(module, extra)) for module in missing)
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        raise UserError(
+            f"{' and '.join(missing)} {are} not installed; get {them} with: "
+            f"{shlex.quote(sys.executable)} -m pip install {needed}"
+        )
+
+
+def _requirement(module: str, extra: str) -> str:
+    """Returns what pip installs a module by; only its name where this package runs without having been installed."""
+    name = module.replace("_", "-")
+    try:
+        requirements = metadata.requires("espnet-encrl") or []
+    except metadata.PackageNotFoundError:
+        requirements = []
+    for line in requirements:
+        requirement, _, marker = (part.strip() for part in line.partition(";"))
+        if re.fullmatch(rf"{re.escape(name)}([^\w.-].*)?", requirement) and re.search(rf"extra == .{extra}.", marker):
+            return requirement
+    return name
 
 
 def run_main(main: Callable[[], None]) -> None:
