@@ -25,6 +25,7 @@ SNDFILE = {
 }
 # What phones and browsers record, by codec.
 PYAV = {"m4a": "aac", "mp4": "aac", "webm": "libopus", "wma": "wmav2", "mka": "libopus"}
+_CODECS = PYAV | {"cbr.mp3": "libmp3lame"}
 
 
 def tone(seconds: float, hertz: float = 440, rate: int = RATE) -> np.ndarray:
@@ -51,7 +52,7 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, kind: str | None = 
     samples = samples.reshape(len(samples), -1).T.astype(np.float32)
     layout = "mono" if len(samples) == 1 else "stereo"
     with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(PYAV[kind], rate=48000 if PYAV[kind] == "libopus" else rate, layout=layout)
+        stream = container.add_stream(_CODECS[kind], rate=48000 if _CODECS[kind] == "libopus" else rate, layout=layout)
         stream.bit_rate = 64000
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
         frame.sample_rate = rate

@@ -34,7 +34,7 @@ def flac(view: View, offset: int) -> Extent:
     if first is None:
         return Extent("FLAC", "no samples follow its header" if total else "")
     window = max(_WINDOW, 2 * longest)
-    spots = [start + (view.size - start) * i // (_PROBES + 1) for i in range(1, _PROBES + 1)] if view.whole else []
+    spots = [start + (view.size - start) * i // (_PROBES + 1) for i in range(1, _PROBES + 1)]
     spots.append(max(start, view.size - 4 * window))
     last_place, last_sample, end = start, 0, 0
     for spot in spots:

@@ -72,8 +72,8 @@ def mp3(view: View, offset: int) -> Extent | None:
     counted = Extent("MP3", samples=_least(frames * frame.samples, frame, 1))
     if _more_follows(view, start + size):
         walked = _walked(view, start, frame)
-        if not view.whole or walked.samples > counted.samples + _MORE_FRAMES * frame.samples:
-            return Extent("MP3", joined=True, samples=max(walked.samples, counted.samples))
+        if walked.samples > counted.samples + _MORE_FRAMES * frame.samples:
+            return Extent("MP3", joined=True, samples=walked.samples)
     return counted
 
 
@@ -135,9 +135,7 @@ def _least(samples: int, frame: _Frame, parts: int) -> int:
 
 
 def _walked(view: View, start: int, first: _Frame) -> Extent:
-    """Counts all frames; in a stream, whose middle is gone, none."""
-    if not view.whole:
-        return Extent("MP3", unsized=True)
+    """Counts all frames."""
     place, seconds, parts, data, base = start, 0.0, 1, b"", 0
     while place < view.size:
         if place - base + 4 > len(data) or not data:

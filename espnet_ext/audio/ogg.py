@@ -33,7 +33,7 @@ def ogg(view: View) -> Extent:
     while (page := _page(view, start)) and page.flags & _FIRST:  # several begin together: sound and video
         streams.add(page.stream)
         start += page.size
-    spots = [start + (view.size - start) * i // (_PROBES + 1) for i in range(1, _PROBES + 1)] if view.whole else []
+    spots = [start + (view.size - start) * i // (_PROBES + 1) for i in range(1, _PROBES + 1)]
     spots.append(max(start, view.size - 2 * _LONGEST_PAGE))
     before, last = first, first
     for spot in spots:

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,14 @@ from espnet_ext.errors import UserError, require
 STDIN = Path("-")
 # Formats that PyAV reads on into a second recording in the same file.
 _READ_ON = ("FLAC", "MP3", "Ogg")
-# What PyAV decodes while it arrives; other formats have to be there as a whole.
-_STREAMED = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\xff\xf2")
+# What is decoded while it arrives. Of other formats all has to be there, to read it or to know that nothing lacks.
+_STREAMED = (b"RIFF", b"fLaC", b"\x1aE\xdf\xa3")
 _READ_SAMPLES = 1 << 16
 _NO_LENGTH = 1 << 62
-# Of a compressed format the decoders cut or add some samples at the ends.
+# How long before its end by the index of an MP4 file the last sample may be.
 _TOLERANCE_SEC = 0.5
-_MP3_SHARE = 0.99
+# Between two frames of a whole recording there is less.
+_GAP_SEC = 0.2
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,18 @@ class Recording:
     rate: int
     channels: int
     blocks: Iterator[np.ndarray]
+
+
+class _Forward(soundfile.SoundFile):
+    """A file that is read from begin to end.
+
+    `SoundFile` seeks after each read to where it should be. Where a damaged Ogg file has a gap, that goes back: the
+    number of samples is right, and some come twice.
+    """
+
+    def seekable(self) -> bool:
+        """Returns that it is not, so that `read` does not seek."""
+        return False
 
 
 @contextmanager
@@ -76,13 +89,14 @@ def _from_file(file: BinaryIO, name: str, stack: ExitStack) -> Recording:
     _refuse(extent, name)
     file.seek(0)
     try:
-        sound = stack.enter_context(soundfile.SoundFile(file))
+        sound = stack.enter_context(_Forward(file))
     except (soundfile.LibsndfileError, RuntimeError) as error:
         return _with_pyav(file, extent, name, stack, getattr(error, "error_string", str(error)))
-    if extent.joined or not extent.samples <= sound.frames < _NO_LENGTH:
+    guessed = extent.kind == "MP3" and extent.unsized
+    if extent.joined or guessed or not extent.samples <= sound.frames < _NO_LENGTH:
         return _with_pyav(file, extent, name, stack, f"libsndfile finds {sound.frames} samples")
-    least = _MP3_SHARE * sound.frames if sound.format == "MP3" else sound.frames
-    blocks = _checked(_libsndfile_blocks(sound, name), name, lambda: int(least))
+    least = extent.samples if extent.kind == "MP3" else sound.frames  # it may give a few frames less than it says
+    blocks = _checked(_libsndfile_blocks(sound, name), name, lambda: least)
     return Recording(sound.samplerate, sound.channels, blocks)
 
 
@@ -116,7 +130,7 @@ def _refuse(extent: Extent, name: str) -> None:
         )
 
 
-def _checked(blocks: Iterator[np.ndarray], name: str, least: Any) -> Iterator[np.ndarray]:
+def _checked(blocks: Iterator[np.ndarray], name: str, least: Callable[[], int]) -> Iterator[np.ndarray]:
     read = 0
     for block in _equal(blocks):
         if not np.isfinite(block).all():
@@ -144,11 +158,13 @@ def _equal(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _libsndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
+    read = 0
     try:
         while len(block := sound.read(_READ_SAMPLES, dtype="float32", always_2d=True)):
+            read += len(block)
             yield block
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise UserError(f"{name} is damaged after {sound.tell()} samples ({error}); copy it again") from error
+        raise UserError(f"{name} is damaged after {read} samples ({error}); copy it again") from error
 
 
 def _pyav(file: Any, name: str, stack: ExitStack, reason: str, tolerant: bool) -> Recording:
@@ -192,11 +208,18 @@ def _pyav(file: Any, name: str, stack: ExitStack, reason: str, tolerant: bool) -
 
     def blocks() -> Iterator[np.ndarray]:
         resampler = av.AudioResampler("flt", first.layout, rate)
-        read, frame = 0, first
+        read, frame, expected_sec = 0, first, first.time
         try:
             while frame is not None:
                 if (frame.sample_rate, frame.layout.nb_channels) != (rate, channels):
                     raise UserError(f"{name} changes its sampling rate or channels midway; split it there")
+                gap_sec = 0.0 if None in (frame.time, expected_sec) else frame.time - expected_sec
+                if gap_sec > _GAP_SEC:
+                    raise UserError(
+                        f"{name} is damaged: {gap_sec:.2f} s are missing after {expected_sec:.2f} s; "
+                        "copy it again, or write what is there to a new file: ffmpeg -i IN OUT.flac"
+                    )
+                expected_sec = None if frame.time is None else frame.time + frame.samples / rate
                 for part in resampler.resample(frame):
                     block = part.to_ndarray().reshape(-1, channels)
                     read += len(block)

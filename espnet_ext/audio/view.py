@@ -12,11 +12,9 @@ class View(Protocol):
 
     Attributes:
         size: bytes of the recording.
-        whole: whether every byte can be read; else those in the middle are gone.
     """
 
     size: int
-    whole: bool
 
     def at(self, offset: int, count: int) -> bytes:
         """Returns the bytes at a place: fewer at the end, none where they are gone."""
@@ -28,8 +26,6 @@ class FileView:
     Args:
         file: the file, whose position changes.
     """
-
-    whole = True
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -50,8 +46,6 @@ class StreamView:
         stream: the pipe.
         head: bytes that were read from it already.
     """
-
-    whole = False
 
     def __init__(self, stream: BinaryIO, head: bytes):
         self._stream, self._unread = stream, head

@@ -42,7 +42,7 @@ def test_of_mp3_that_counts_its_frames_the_first_is_read(tmp_path):
         assert file.count < 70_000
 
 
-@pytest.mark.parametrize("kind", [*SNDFILE, "m4a", "webm", "wma"])
+@pytest.mark.parametrize("kind", sorted(set(SNDFILE) - {"mp3"}))
 def test_a_stream_of_which_the_middle_is_gone_is_no_damage(kind, tmp_path):
     """Long enough that neither the kept beginning nor the kept end holds all."""
     signal = 0.1 * np.random.default_rng(0).standard_normal((90 * RATE, 1))
