@@ -1,9 +1,14 @@
 """Examines a recording of any kind.
 
-What it costs: the headers, and for FLAC and Ogg also about 0.2 MB at the end and at a few places in between, whatever
-the length. MP3 without a count of its frames (Xing, VBRI), or joined of several, is read as a whole.
+What is read of a file, whatever its length:
 
-What cannot be known: how long a raw AAC or AMR stream was, or a webm whose browser left the size open.
+- WAV, RF64, W64, AIFF, CAF, AU, NIST, MP4, Matroska, ASF: heads of chunks, under 1 kB.
+- MP3 that counts its frames (Xing, Info, VBRI): the first 66 kB.
+- FLAC, Ogg: the header, and at most 0.3 MB at the end and at four places in between.
+- MP3 without a count, or with more behind what was counted: all of it.
+
+What cannot be known: where raw AAC or AMR should end, MP3 without a count, or a webm whose browser left the size open.
+Damage in the middle is seen only by decoding.
 """
 
 from espnet_ext.audio import boxes, pcm
@@ -16,6 +21,7 @@ from espnet_ext.audio.view import View
 _KINDS = {
     b"RIFF": pcm.riff,
     b"RF64": pcm.riff,
+    b"BW64": pcm.riff,
     b"FORM": pcm.aiff,
     b"riff": pcm.w64,
     b"caff": pcm.caf,

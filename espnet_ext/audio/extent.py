@@ -7,7 +7,19 @@ from espnet_ext.audio.view import View
 # Less than the step of any front end: a header that counts a few bytes too many loses nothing that can be heard.
 INAUDIBLE_SEC = 0.01
 # How recordings begin, by whose sight a second one after the first is known.
-_MAGICS = (b"RIFF", b"RF64", b"FORM", b"riff", b".snd", b"caff", b"NIST_1A", b"fLaC", b"OggS", b"\x1aE\xdf\xa3")
+_MAGICS = (
+    b"RIFF",
+    b"RF64",
+    b"BW64",
+    b"FORM",
+    b"riff",
+    b".snd",
+    b"caff",
+    b"NIST_1A",
+    b"fLaC",
+    b"OggS",
+    b"\x1aE\xdf\xa3",
+)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
 from espnet_ext.audio.examine import examine
 from espnet_ext.audio.extent import Extent
+from espnet_ext.audio.pyav import decode
 from espnet_ext.audio.view import FileView, StreamView
-from espnet_ext.errors import UserError, require
+from espnet_ext.errors import UserError
 
 STDIN = Path("-")
 # Formats that PyAV reads on into a second recording in the same file.
@@ -24,10 +25,6 @@ _READ_ON = ("FLAC", "MP3", "Ogg")
 _STREAMED = (b"RIFF", b"fLaC", b"\x1aE\xdf\xa3")
 _READ_SAMPLES = 1 << 16
 _NO_LENGTH = 1 << 62
-# How long before its end by the index of an MP4 file the last sample may be.
-_TOLERANCE_SEC = 0.5
-# Between two frames of a whole recording there is less.
-_GAP_SEC = 0.2
 
 
 @dataclass(frozen=True)
@@ -107,14 +104,14 @@ def _from_stream(view: StreamView, name: str, stack: ExitStack) -> Recording:
         _refuse(extent, name)
         return extent.samples
 
-    recording = _pyav(view, name, stack, "", tolerant=False)
-    return Recording(recording.rate, recording.channels, _checked(recording.blocks, name, least))
+    rate, channels, blocks = decode(view, name, stack, "", tolerant=False)
+    return Recording(rate, channels, _checked(blocks, name, least))
 
 
 def _with_pyav(file: BinaryIO, extent: Extent, name: str, stack: ExitStack, reason: str) -> Recording:
     file.seek(0)
-    recording = _pyav(file, name, stack, reason, tolerant=extent.kind == "MP3" and extent.joined)
-    return Recording(recording.rate, recording.channels, _checked(recording.blocks, name, lambda: extent.samples))
+    rate, channels, blocks = decode(file, name, stack, reason, tolerant=extent.kind == "MP3" and extent.joined)
+    return Recording(rate, channels, _checked(blocks, name, lambda: extent.samples))
 
 
 def _refuse(extent: Extent, name: str) -> None:
@@ -165,71 +162,3 @@ def _libsndfile_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[np.nda
             yield block
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise UserError(f"{name} is damaged after {read} samples ({error}); copy it again") from error
-
-
-def _pyav(file: Any, name: str, stack: ExitStack, reason: str, tolerant: bool) -> Recording:
-    """Opens what libsndfile does not read, or not whole.
-
-    Args:
-        file: a binary file, or anything with `read`.
-        name: for errors.
-        stack: closes it.
-        reason: why libsndfile does not.
-        tolerant: whether bytes between two recordings that are no audio are passed over.
-    """
-    require("av", extra="device")
-    import av
-
-    unreadable = f"{name} cannot be read{f' ({reason})' if reason else ''}; convert it: ffmpeg -i IN OUT.flac"
-    try:
-        container = stack.enter_context(av.open(file))
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UserError(f"{unreadable} ({error})") from error
-    if not container.streams.audio:
-        raise UserError(f"{name} holds no sound")
-    stream = container.streams.audio[0]
-
-    def frames() -> Iterator[Any]:
-        for packet in container.demux(stream):
-            try:
-                yield from packet.decode()
-            except av.error.InvalidDataError:
-                if not tolerant:
-                    raise
-
-    decoded = frames()
-    try:
-        first = next(decoded, None)
-    except (av.FFmpegError, OSError) as error:
-        raise UserError(f"{unreadable} ({error})") from error
-    if first is None:
-        return Recording(stream.rate or 16000, 1, iter(()))
-    rate, channels = first.sample_rate, first.layout.nb_channels
-
-    def blocks() -> Iterator[np.ndarray]:
-        resampler = av.AudioResampler("flt", first.layout, rate)
-        read, frame, expected_sec = 0, first, first.time
-        try:
-            while frame is not None:
-                if (frame.sample_rate, frame.layout.nb_channels) != (rate, channels):
-                    raise UserError(f"{name} changes its sampling rate or channels midway; split it there")
-                gap_sec = 0.0 if None in (frame.time, expected_sec) else frame.time - expected_sec
-                if gap_sec > _GAP_SEC:
-                    raise UserError(
-                        f"{name} is damaged: {gap_sec:.2f} s are missing after {expected_sec:.2f} s; "
-                        "copy it again, or write what is there to a new file: ffmpeg -i IN OUT.flac"
-                    )
-                expected_sec = None if frame.time is None else frame.time + frame.samples / rate
-                for part in resampler.resample(frame):
-                    block = part.to_ndarray().reshape(-1, channels)
-                    read += len(block)
-                    yield block
-                frame = next(decoded, None)
-        except (av.FFmpegError, OSError) as error:
-            raise UserError(f"{name} is damaged after {read} samples ({error}); copy it again") from error
-        if "mov" in container.format.name and stream.duration:
-            promised = float(stream.duration * stream.time_base) * rate
-            if read < promised - _TOLERANCE_SEC * rate:
-                raise UserError(f"{name} is cut off: {read} of {promised:.0f} samples; copy it again")
-
-    return Recording(rate, channels, blocks())
