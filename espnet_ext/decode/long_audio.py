@@ -7,6 +7,7 @@ So a word at a border is neither cut nor said twice.
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from espnet_ext.decode.greedy import BLANK_ID
@@ -42,7 +43,7 @@ def transcribe(recognizer: Recognizer, blocks: Iterable[tuple[int, Tensor]], ove
         first = start // frame
         # Of the overlap the first half is the last block's, the second half this one's.
         kept = first + overlap // frame // 2 if best else 0
-        ids = recognizer(speech).argmax(dim=-1).tolist()
+        ids = recognizer(torch.as_tensor(speech)).argmax(dim=-1).tolist()
         best = best[:kept] + ids[kept - first :]
     begins = [i for i, token in enumerate(best) if token != BLANK_ID and (i == 0 or token != best[i - 1])]
     return group_words([recognizer.tokens[best[i]] for i in begins], begins, frame / recognizer.sample_rate)
