@@ -13,10 +13,11 @@ _SPHERE_HEADER_BYTES = 1024
 
 @dataclass(frozen=True)
 class Audio:
-    """Header of a recording: samples per second, number of samples."""
+    """Header of a recording: samples per second, number of samples of a channel, number of channels."""
 
     rate: int
     num_samples: int
+    channels: int = 1
 
     @property
     def seconds(self) -> float:
@@ -53,7 +54,7 @@ def read_audio_header(entry: str) -> Audio:
         source = entry
     try:
         with soundfile.SoundFile(source) as file:
-            audio = Audio(file.samplerate, file.frames)
+            audio = Audio(file.samplerate, file.frames, file.channels)
             if audio.num_samples == 0:
                 raise BadAudioError(f"audio {entry} has no samples; remove the utterance or restore its recording")
             if file.subtype in _FLOAT_SUBTYPES:
