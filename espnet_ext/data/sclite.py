@@ -19,8 +19,8 @@ def text_problem(text: str) -> str | None:
         return "'{' begins an alternation of sclite, which may end it with a segmentation fault"
     if "@" in text:
         return "'@' is no word for sclite, and no character where characters are scored"
-    if text.lstrip().startswith(";;"):
-        return "';;' at the beginning makes the line a comment of sclite"
+    if (begin := text.lstrip()[:2]) in (";;", "**"):
+        return f"'{begin}' at the beginning makes the line a comment of sclite"
     return None
 
 
