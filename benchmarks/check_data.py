@@ -1,7 +1,7 @@
 """Time and memory of `espnet_ext.bin.check_data` on data directories of many utterances, as a Markdown table.
 
-The directories are synthetic: every line of wav.scp is a hard link to noise of one second (100 with segments), so that
-headers come from the cache of the file system. CPU time is that of the process, the same on a busy machine.
+The directories are synthetic: all lines of wav.scp name one file of noise, one second long (100 with segments), so
+headers come from the cache of the file system. The time is CPU time, which other load of the machine disturbs less.
 
 Example:
     % python3 benchmarks/check_data.py --utterances 30000 300000
@@ -10,49 +10,37 @@ Example:
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 RATE = 16000
-LINKS_PER_FILE = 30000  # fewer than any file system allows
 UTTERANCES_PER_RECORDING = 100
 WORDS = "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG AND THEN IT SLEEPS UNTIL THE MORNING COMES AGAIN"
 
 
 def make_data_dir(directory: Path, number: int, segments: bool) -> None:
     """Writes a data directory of `number` utterances, with or without a file segments."""
-    audio = directory / "audio"
-    audio.mkdir(parents=True)
-    recordings = [
-        f"speaker{i // 100:05d}-{i:08d}" for i in range(number // UTTERANCES_PER_RECORDING if segments else number)
-    ]
-    samples = np.random.default_rng(0).normal(0, 0.1, (UTTERANCES_PER_RECORDING if segments else 1) * RATE)
-    for i, name in enumerate(recordings):
-        if i % LINKS_PER_FILE == 0:
-            source = audio / f"{name}.flac"
-            soundfile.write(source, samples, RATE)
-        else:
-            os.link(source, audio / f"{name}.flac")
-    (directory / "wav.scp").write_text("".join(f"{name} {audio}/{name}.flac\n" for name in recordings))
-    utterances = recordings
+    directory.mkdir()
+    per_recording = UTTERANCES_PER_RECORDING if segments else 1
+    audio = directory / "noise.flac"
+    soundfile.write(audio, np.random.default_rng(0).normal(0, 0.1, per_recording * RATE), RATE)
+    names = [f"speaker{i // 1000:05d}-{i:08d}" for i in range(number // per_recording)]
+    (directory / "wav.scp").write_text("".join(f"{name} {audio}\n" for name in names))
     if segments:
-        utterances = [f"{name}-{i:03d}" for name in recordings for i in range(UTTERANCES_PER_RECORDING)]
-        rows = (f"{name} {name[:-4]} {int(name[-3:])} {int(name[-3:]) + 1}\n" for name in utterances)
+        names = [f"{name}-{i:03d}" for name in names for i in range(per_recording)]
+        rows = (f"{name} {name[:-4]} {int(name[-3:])} {int(name[-3:]) + 1}\n" for name in names)
         (directory / "segments").write_text("".join(rows))
-    (directory / "text").write_text("".join(f"{name} {WORDS}\n" for name in utterances))
-    (directory / "utt2spk").write_text("".join(f"{name} {name[:12]}\n" for name in utterances))
+    (directory / "text").write_text("".join(f"{name} {WORDS}\n" for name in names))
+    (directory / "utt2spk").write_text("".join(f"{name} {name[:12]}\n" for name in names))
 
 
-def measure(directory: Path, nj: int, package: Path) -> list[float]:
-    """Returns wall-clock and CPU seconds, and peak memory in MB, of a check."""
-    begin = time.perf_counter()
+def measure(directory: Path, nj: int, package: Path) -> tuple[float, float]:
+    """Returns CPU seconds, and peak memory in MB, of a check."""
     ran = subprocess.run(
         [sys.executable, "-c", _COMMAND, str(directory), "--nj", str(nj)],
         env={**os.environ, "PYTHONPATH": str(package)},
@@ -63,7 +51,8 @@ def measure(directory: Path, nj: int, package: Path) -> list[float]:
     )
     if ran.returncode != 0:
         sys.exit(ran.stderr)
-    return [time.perf_counter() - begin, *map(float, ran.stderr.split()[-2:])]
+    seconds, memory = ran.stderr.split()[-2:]
+    return float(seconds), float(memory)
 
 
 # Of the process itself; Linux gives its peak in KiB.
@@ -82,21 +71,14 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, nargs="+", default=[30000, 300000])
     parser.add_argument("--nj", type=int, default=2, help="files read at the same time (default: 2)")
     parser.add_argument("--package", type=Path, default=Path(__file__).parents[1], help="checkout that is measured")
-    parser.add_argument("--work_dir", type=Path, help="where the directories are made (default: that of the system)")
     args = parser.parse_args()
-    print("| utterances | segments | time (s) | CPU time (s) | peak memory (MB) |\n|---:|---|---:|---:|---:|")
+    print("| utterances | segments | CPU time (s) | peak memory (MB) |\n|---:|---|---:|---:|")
     for number in args.utterances:
         for segments in (False, True):
-            work_dir = Path(tempfile.mkdtemp(dir=args.work_dir))
-            try:
-                make_data_dir(work_dir / "data", number, segments)
-                figures = measure(work_dir / "data", args.nj, args.package.resolve())
-            finally:
-                shutil.rmtree(work_dir)
-            print(
-                f"| {number:,} | {'yes' if segments else 'no'} | {' | '.join(f'{x:.0f}' for x in figures)} |",
-                flush=True,
-            )
+            with tempfile.TemporaryDirectory() as work_dir:
+                make_data_dir(Path(work_dir) / "data", number, segments)
+                seconds, memory = measure(Path(work_dir) / "data", args.nj, args.package.resolve())
+            print(f"| {number:,} | {'yes' if segments else 'no'} | {seconds:.1f} | {memory:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What speed perturbation needs of audio: stage 2 writes its path into a command of sox, without quotes."""
 
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 from espnet_ext.errors import UserError
 
 _MAGIC_BYTES = 4
+# What a shell splits, expands or takes for its syntax.
+_SPECIAL = re.compile(r"""[\s"'\\$`&|;<>()*?\[]""", re.ASCII)
 _OFFSET = re.compile(r":\d+$")  # perturb_data_dir_speed.sh takes it for a place in an archive of Kaldi
 
 
@@ -33,10 +34,11 @@ class SoxCheck:
         """
         if entry.endswith("|"):
             kind = (entry.split(maxsplit=1)[0], b"")
-        elif shlex.quote(entry) != entry or _OFFSET.search(entry):
+        elif _SPECIAL.search(entry) or _OFFSET.search(entry):
             return (
                 f"speed perturbation writes the path '{entry}' into a command of sox without quotes, which splits or "
-                "changes it; link it to a path of letters, digits and /._-, or do without --speed_perturb_factors"
+                "changes it; link it to a path without blanks and signs of the shell, or do without "
+                "--speed_perturb_factors"
             )
         else:
             try:

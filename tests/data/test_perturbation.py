@@ -32,12 +32,14 @@ GOOD = {
     "wav": lambda d: write(d, "b.wav"),
     "flac": lambda d: write(d, "c.flac"),
     "command": lambda d: f"cat {write(d, 'd.wav')} |",
+    "other letters": lambda d: write(d, "Grüße,日本_1.1+2@x~{3}.wav"),
     "flac named wav": lambda d: write(d, "e.wav", format="FLAC"),
 }
 BAD = {
     "blank": lambda d: write(d, "some where/b.wav"),
     "apostrophe": lambda d: write(d, "it's/b.wav"),
     "parentheses": lambda d: write(d, "b(1).wav"),
+    "dollar": lambda d: write(d, "b$HOME.wav"),
     "command of flac": lambda d: f"cat {write(d, 'b.flac')} |",
 }
 
