@@ -55,13 +55,14 @@ def measure(directory: Path, nj: int, package: Path) -> tuple[float, float]:
     return float(seconds), float(memory)
 
 
-# Of the process itself; Linux gives its peak in KiB.
+# Not getrusage's ru_maxrss, which begins at what the parent held.
 _COMMAND = """
-import resource, sys
+import sys, time
 from espnet_ext.bin.check_data import main
 main()
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, file=sys.stderr)
+with open("/proc/self/status") as status:
+    peak_kib = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+print(time.process_time(), int(peak_kib) / 1024, file=sys.stderr)
 """
 
 
