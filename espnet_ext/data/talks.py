@@ -95,7 +95,7 @@ def _write_speaker(split_dir: Path, speaker_dir: Path) -> None:
     noise = np.random.default_rng(0).normal(0, _INTRO_RMS, int(_INTRO_SEC * SAMPLE_RATE)).astype(np.int16)
     segments: list[tuple[str | None, np.ndarray]] = [(None, noise)]
     transcripts = (speaker_dir / f"{speaker_dir.name}.trans.txt").read_text(encoding="utf-8")
-    for line in transcripts.splitlines():
+    for line in transcripts.removesuffix("\n").split("\n"):
         utterance, words = line.split(maxsplit=1)
         samples, _ = soundfile.read(speaker_dir / f"{utterance}.flac", dtype="int16")
         segments.append((words.lower(), samples))

@@ -18,7 +18,8 @@ def notes(results: Results) -> list[str]:
     scores = [score for system in results.systems for name in results.test_sets for score in system.scores(name, "wer")]
     if any(score.tool == "jiwer" for score in scores):
         lines.append(
-            "(jiwer): scored by jiwer because sclite was not there; alignments, and so WERs, can differ slightly."
+            "(jiwer): scored by jiwer because sclite was not there or could not; alignments, and so WERs, can differ "
+            "slightly."
         )
     for system in results.systems:
         if system.note:

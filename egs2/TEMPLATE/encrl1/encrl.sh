@@ -151,6 +151,20 @@ asr() { # stage, stop stage, options...
         --inference_config "${inference_config:-${conf_dir}/decode.yaml}" --inference_args "${inference_args}" \
         --inference_tag "${inference_tag}" "$@"
 }
+# shellcheck disable=SC2329 # by step
+check_sets() { # what local/data.sh made, for what this run does with it; asr.sh names sets that are not there
+    local perturbed=false set check=("${python}" -m espnet_ext.bin.check_data)
+    [ -z "${speed_perturb_factors}" ] || perturbed=true
+    if [ -d "data/${train_set}" ]; then
+        "${check[@]}" --audio false --no_speech warning --speed_perturb "${perturbed}" "data/${train_set}" || return 1
+    fi
+    for set in ${test_sets}; do
+        [ ! -d "data/${set}" ] || "${check[@]}" --audio false --no_speech warning --scored true "data/${set}" || return 1
+    done
+    if [ -n "${unlabelled_set}" ] && [ -d "data/${unlabelled_set}" ]; then
+        "${check[@]}" --fs "${fs}" --nj "${nj}" --text false "data/${unlabelled_set}"
+    fi
+}
 in_range() { [ "${stage}" -le "$2" ] && [ "${stop_stage}" -ge "$1" ]; } # does the run touch stages $1..$2?
 
 # The teacher's checkpoint: of the training here, or a copy of what --teacher names.
@@ -229,7 +243,15 @@ fi
 if in_range 1 9; then
     rm -f "${dumpdir}"/.prepared_* # of espnet_ext.bin.experiments
     log "Stages $(max 1 "${stage}")-$(min 9 "${stop_stage}"): data, token list (output: ${logdir}/data.log)"
-    step data asr "${stage}" "$(min 9 "${stop_stage}")" --test_sets "${test_sets}${unlabelled_set:+ ${unlabelled_set}}"
+    first=${stage}
+    if in_range 1 1; then
+        export ENCRL_FS=${fs} # read by check_data
+        step data_preparation asr 1 1
+        first=2
+    fi
+    ! in_range 1 3 || step data_check check_sets
+    [ "${stop_stage}" -lt "${first}" ] || step data asr "${first}" "$(min 9 "${stop_stage}")" \
+        --test_sets "${test_sets}${unlabelled_set:+ ${unlabelled_set}}"
 fi
 flock -n -s 5 || { log "Another run prepares ${PWD}/${dumpdir}; waiting for it"; flock -s 5; }
 

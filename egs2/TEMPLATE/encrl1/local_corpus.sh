@@ -117,14 +117,14 @@ stage_data() { # forgets what an interrupted call left
 }
 
 # Checks data directories of the staging area, then moves all that were made there to data/. Directories that were put
-# together from checked ones need no check of their own. Options go to check_data.
+# together from checked ones need no check of their own. Options go to check_data, whose --fs is that of run.sh.
 publish() { # [--option value]... <directory to check>...
     local dir options=()
     while [[ $1 == --* ]]; do
         options+=("$1" "$2")
         shift 2
     done
-    python3 -m espnet_ext.bin.check_data --fs 16000 --nj "${nj}" "${options[@]}" "${@/#/${staging}/}"
+    python3 -m espnet_ext.bin.check_data --nj "${nj}" "${options[@]}" "${@/#/${staging}/}"
     for dir in "${staging}"/*; do
         rm -rf "data/${dir##*/}"
         mv "${dir}" data
