@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
+from espnet_ext.directories import MARKER, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.report import check_made_of, read_report
 
@@ -96,8 +97,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
         )
     if onnx_dir.is_dir():
         check_made_of(onnx_dir, checkpoint)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    renew(folder)
     try:
         with zipfile.ZipFile(archive) as file:
             if (broken := file.testzip()) is not None:
@@ -107,7 +107,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
         raise UserError(f"{archive} is damaged ({error}); remove it and pack again (stage 14)") from error
     if onnx_dir.is_dir():
         shutil.copytree(onnx_dir, folder / ONNX, ignore=shutil.ignore_patterns(".*", "*.partial"))
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
 
 
 def min_samples(onnx_dir: Path) -> int:
@@ -131,6 +131,7 @@ def upload(api: HfApi, repo: str, folder: Path) -> str:
             repo_id=repo,
             folder_path=folder,
             commit_message="Upload model",
+            ignore_patterns=[MARKER],
             delete_patterns=["exp/*", "data/*", f"{ONNX}/*"],
         )
     except Exception as error:  # as above, or RuntimeError around it
