@@ -48,7 +48,7 @@ score_without_sclite() { # experiment
 }
 decode_and_score() { # last stage, name, source, experiment, model file
     mkdir -p "$4/${inference_tag}"
-    exec 6> "$4/${inference_tag}/.lock"
+    exec 6>> "$4/${inference_tag}/.lock"
     flock 6 # several runs may share the model
     decode_unless_scored "$@"
     exec 6>&-
@@ -71,6 +71,8 @@ decode_unless_scored() { # as decode_and_score
             step "decode_$(basename "${exp_dir}")" decode_ctc "${exp_dir}" "${file}"
             first=13
         fi
+        [ "${decoder}" != espnet ] || [ "${first}" -gt 12 ] \
+            || ${python} -m espnet_ext.bin.check_model "${exp_dir}/${file}" || exit 2
         [ "${first}" -gt "${last}" ] || step "score_$(basename "${exp_dir}")" asr "${first}" "${last}" \
             --asr_exp "${exp_dir}" --inference_asr_model "${file}"
     fi
