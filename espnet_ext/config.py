@@ -11,6 +11,7 @@ import yaml
 
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.files import atomic
+from espnet_ext.yaml_limits import load_yaml
 
 # What describes a model, as opposed to its training. The names are options of `espnet2.bin.asr_train`.
 MODEL_KEYS = frozenset(
@@ -28,10 +29,10 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"configuration {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"configuration {path} cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise UserError(f"configuration {path} must hold 'key: value' lines, not {type(config).__name__}")

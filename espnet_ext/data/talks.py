@@ -5,15 +5,13 @@ says from when to when each of them lasts. `espnet_ext/data/tedlium.py` describe
 """
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from espnet_ext.data.digits import MANIFEST, SAMPLE_RATE, read_manifest
+from espnet_ext.directories import make_beside, move_into_place
 from espnet_ext.errors import UserError
 
 SETS = {"train": "train", "valid": "dev", "test": "test"}  # split of the digits -> set of TED-LIUM
@@ -75,18 +73,12 @@ def make_tedlium(digits: Path, root: Path) -> bool:
                 f"{target} exists, but its {MANIFEST} is missing or unreadable, so it is not replaced; "
                 f"move it away, or choose another --out_dir"
             ) from error
-    root.mkdir(parents=True, exist_ok=True)
-    for leftover in root.glob(f".{DISTRIBUTION}.*"):  # of an interrupted call
-        shutil.rmtree(leftover)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{DISTRIBUTION}.", dir=root))
+    temporary = make_beside(target)
     for split, name in SETS.items():
         for speaker_dir in sorted(path for path in (digits / split).iterdir() if path.is_dir()):
             _write_speaker(temporary / name, speaker_dir)
     (temporary / MANIFEST).write_text(json.dumps(made_from, indent=1) + "\n", encoding="utf-8")
-    temporary.chmod(0o755)  # mkdtemp makes it private
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(temporary, target)
+    move_into_place(temporary, target)
     return True
 
 

@@ -10,6 +10,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
 
+from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
 from espnet_ext.errors import UserError
 from espnet_ext.model_files import find_model_files
@@ -57,7 +58,7 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
         with chdir(root):  # where its relative paths start
             model, args = ASRTask.build_model_from_file(config_file, checkpoint_file, device)
     except Exception as error:  # whatever the configuration asks for and is not there
-        raise UserError(f"{checkpoint_file} cannot be loaded with {config_file}: {error}") from error
+        raise UserError(f"{checkpoint_file} cannot be loaded with {config_file}: {why_not_loaded(error)}") from error
     if getattr(model, "ctc", None) is None or model.ctc_weight == 0:
         raise NoCTCError(
             f"{config_file}: the model has no trained CTC output (ctc_weight 0); decode with --decoder espnet"

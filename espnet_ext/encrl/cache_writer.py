@@ -120,7 +120,11 @@ def plan(
             raise UserError(
                 f"{output_dir} holds a cache of another teacher, dtype or data, or of too few outputs; {_REMEDY}"
             )
-    elif unfinished.is_file() and Manifest.read(unfinished.parent) != manifest:
+    elif not unfinished.is_file():
+        # That folder is deleted when the cache is complete.
+        if any(not path.name.startswith(".") for path in unfinished.parent.glob("*")):
+            raise UserError(f"{unfinished.parent} holds files of something else; give another --output_dir")
+    elif Manifest.read(unfinished.parent) != manifest:
         raise UserError(
             f"{output_dir} was begun for another teacher, dtype, choice of outputs, data or --shard_size; {_REMEDY}"
         )

@@ -11,6 +11,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
+from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
 from espnet_ext.encrl.cache import data_name
 from espnet_ext.encrl.criteria import Criterion
@@ -100,7 +101,7 @@ def load_teacher(source: str, train_mode: bool = False, compiled: bool = False) 
             "directory of the teacher, or pack it (stage 14) and give the zip"
         ) from error
     except Exception as error:
-        raise UserError(f"teacher {source}: cannot be loaded from {checkpoint}: {error}") from error
+        raise UserError(f"teacher {source}: cannot be loaded from {checkpoint}: {why_not_loaded(error)}") from error
     if not isinstance(model, ESPnetASRModel):
         raise UserError(f"teacher {source}: {type(model).__name__} is no ESPnet ASR model")
     _check_filled(model, checkpoint, source)

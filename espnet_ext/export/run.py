@@ -2,7 +2,6 @@
 
 import bisect
 import json
-import shutil
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,12 @@ from espnet_ext.bin.score import read_text, score
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.recognizer import EspnetRecognizer
 from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.directories import MARKER, check_ours, move_into_place, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
-from espnet_ext.export.report import REPORT
+from espnet_ext.export.report import REPORT, read_report
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
 from espnet_ext.export.short import accept_short, shortest_input
 from espnet_ext.export.static_int8 import write_static_int8
@@ -46,6 +46,8 @@ def export(args: Namespace) -> Iterator[str]:
         raise UserError(f"{args.exp_dir}: the model was trained on features, not audio; it cannot be exported")
     if args.sherpa:
         check_sherpa(model)
+    if "checkpoint_sha256" not in read_report(args.output_dir):  # no earlier export
+        check_ours(args.output_dir)
     recognizer = EspnetRecognizer(model, "cpu")
     names, signals, references, left_out = _utterances(args, recognizer)
     if left_out:
@@ -54,8 +56,7 @@ def export(args: Namespace) -> Iterator[str]:
             f"{left_out[0]}"
         )
     partial = args.output_dir.with_name(f"{args.output_dir.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    renew(partial)
     checkpoint = find_model_files(args.exp_dir, args.asr_model_file)[1].absolute()
     # The file is published: no path of this machine.
     source = f"{checkpoint.parent.name}/{checkpoint.name}"
@@ -114,12 +115,8 @@ def export(args: Namespace) -> Iterator[str]:
     }
     (partial / REPORT).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     # As a whole, so that no file of another model stays beside the new ones.
-    old = args.output_dir.with_name(f"{args.output_dir.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if args.output_dir.exists():
-        args.output_dir.rename(old)
-    partial.rename(args.output_dir)
-    shutil.rmtree(old, ignore_errors=True)
+    (partial / MARKER).unlink()  # from here on the report tells whose folder it is
+    move_into_place(partial, args.output_dir)
 
 
 def _utterances(

@@ -7,6 +7,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from espnet_ext.checkpoints.whole import check_not_pointer
 from espnet_ext.errors import UserError
 
 INPUTS, OUTPUTS = ("x", "x_lengths"), ("log_probs", "log_probs_lengths")
@@ -29,6 +30,7 @@ class OnnxCTC:
         options.log_severity_level = 4
         if not path.is_file():
             raise UserError(f"{path} does not exist; write it with espnet_ext.bin.export_onnx")
+        check_not_pointer(path)
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of its own for each reason

@@ -11,6 +11,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from espnet_ext.directories import MARKER, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.report import check_made_of
 from espnet_ext.zoo.clean import clean_folder
@@ -89,8 +90,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
         )
     if onnx_dir.is_dir():
         check_made_of(onnx_dir, checkpoint)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    renew(folder)
     try:
         with zipfile.ZipFile(archive) as file:
             if (broken := file.testzip()) is not None:
@@ -101,7 +101,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
     if onnx_dir.is_dir():
         shutil.copytree(onnx_dir, folder / ONNX, ignore=shutil.ignore_patterns(".*", "*.partial"))
     clean_folder(folder, Path.cwd())
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
 
 
 def upload(api: HfApi, repo: str, folder: Path) -> str:
@@ -120,6 +120,7 @@ def upload(api: HfApi, repo: str, folder: Path) -> str:
             repo_id=repo,
             folder_path=folder,
             commit_message="Upload model",
+            ignore_patterns=[MARKER],
             delete_patterns=["exp/*", "data/*", f"{ONNX}/*"],
         )
     except Exception as error:  # as above, or RuntimeError around it

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "egs2/TEMPLATE/encrl1/encrl_train.sh"
 PREAMBLE = f"""
@@ -15,7 +17,7 @@ log() {{ echo "$*"; }}
 threads_of_each() {{ echo 1; }}
 step() {{ shift; "$@" || exit 3; }}
 . "{SCRIPT}"
-mkdir exp
+mkdir -p exp
 touch exp/recipe.yaml
 """
 
@@ -61,3 +63,18 @@ def test_the_display_of_progress_ends_with_a_failed_training(tmp_path):
             break
         time.sleep(0.2)
     assert left == ""
+
+
+def test_no_training_starts_from_a_damaged_model(tmp_path):
+    start = tmp_path / "start/model.pth"
+    start.parent.mkdir()
+    (start.parent / "config.yaml").write_text("encoder: conformer\n")
+    torch.save({"a": torch.full((1000,), 0.5)}, start)
+    done = run(tmp_path, f"train e1 {tmp_path}/exp {start} echo trains")
+    assert "trains" in done.stdout, done.stderr  # and ends without a result
+    content = start.read_bytes()
+    half = torch.full((1,), 0.5).numpy().tobytes()
+    start.write_bytes(content.replace(half * 100, bytes(400)))
+    assert not torch.load(start)["a"].all()
+    done = run(tmp_path, f"train e1 {tmp_path}/exp {start} echo trains")
+    assert done.returncode == 2 and "model.pth is damaged" in done.stderr and "trains" not in done.stdout

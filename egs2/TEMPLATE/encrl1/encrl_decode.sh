@@ -62,7 +62,7 @@ score_without_sclite() { # experiment
 }
 decode_and_score() { # last stage, name, source, experiment, model file
     mkdir -p "$4/${inference_tag}"
-    exec 6> "$4/${inference_tag}/.lock"
+    exec 6>> "$4/${inference_tag}/.lock"
     flock 6 # several runs may share the model
     decode_unless_scored "$@"
     exec 6>&-
@@ -81,6 +81,7 @@ decode_unless_scored() { # as decode_and_score
     done
     if [ "${stage}" -le 12 ]; then
         if [ "${decoder}" = espnet ]; then
+            ${python} -m espnet_ext.bin.check_model "${exp_dir}/${file}" || exit 2
             step "decode_$(basename "${exp_dir}")" asr 12 12 --asr_exp "${exp_dir}" --inference_asr_model "${file}"
         else
             step "decode_$(basename "${exp_dir}")" decode_ctc "${exp_dir}" "${file}"

@@ -21,6 +21,7 @@ pack_and_export() { # experiment, model file
     # asr.sh packs both; the first is missing without sclite, the second where EncRL alone made the model.
     [ -f "$1/RESULTS.md" ] || scripts/utils/show_asr_result.sh "$1" > "$1/RESULTS.md"
     mkdir -p "$1/images"
+    ${python} -m espnet_ext.bin.check_model "$1/$2" || exit 2
     step "pack_$(basename "$1")" asr 14 14 --asr_exp "$1" --inference_asr_model "$2"
     if [ "$(asr_option skip_packing true)" = false ]; then
         for zip in "$1"/*.zip; do log "Stage 14: ${zip}"; done

@@ -7,7 +7,7 @@ train() { # as train_locked
 }
 lock_training() { # name shown, experiment; waits until nothing else trains in it and keeps others out: exec 8>&- lets them in
     local other told=
-    exec 8> "$2/.lock"
+    exec 8>> "$2/.lock"
     flock -n 8 || { log "Stage 11: $1: another run is training in $2; waiting for it"; flock 8; }
     # The run that started it may have been killed, and the lock with it.
     while other=$(still_training "$2") && [ -n "${other}" ]; do
@@ -47,6 +47,7 @@ train_locked() {
             && [ "$(cat "${exp_dir}/.start")" != "$(digest "${start}")" ]; then
             die "${exp_dir} was started from another model than ${start} is now; delete it to finetune anew"
         fi
+        ${python} -m espnet_ext.bin.check_model "${start}" || exit 2 # ESPnet would train on from damaged weights
         digest "${start}" > "${exp_dir}/.start"
     fi
     rm -f "${exp_dir}/.trained"
@@ -171,7 +172,7 @@ join_unlabelled() { # the training set and --unlabelled_set as one; sets encrl_s
     dir="${data}/${encrl_set}"
     twice=$(awk 'NR == FNR { seen[$1]; next } $1 in seen { print $1; exit }' "${data}/${train_set}${sp}/utt2spk" "${from}/utt2spk")
     [ -z "${twice}" ] || die "--unlabelled_set ${unlabelled_set}: utterance ${twice} is in ${train_set}${sp} too; rename it"
-    exec 7> "${data}/.${encrl_set}.lock" # several runs may share the data
+    exec 7>> "${data}/.${encrl_set}.lock" # several runs may share the data
     flock 7
     if [ "${dir}/speech_shape" -nt "${from}/wav.scp" ] && [ "${dir}/speech_shape" -nt "${stats_dir}/train/speech_shape" ]; then
         exec 7>&-

@@ -70,7 +70,7 @@ fetch() { # <path at OpenSLR> <MD5 or SHA-256> <directory in the archive> [<patt
     parent=$(dirname "${corpus_dir}")
     archive=${parent}/${1##*/}
     mkdir -p "${parent}" || die "${parent} cannot be made; set the corpus in db.sh to another directory."
-    exec 9> "${parent}/.lock"
+    exec 9>> "${parent}/.lock"
     if ! flock -n 9; then # recipes may share the directory
         log "Waiting for another download to ${parent}"
         flock 9
@@ -92,8 +92,8 @@ fetch() { # <path at OpenSLR> <MD5 or SHA-256> <directory in the archive> [<patt
             "Run again to download it anew."
     fi
     log "Unpacking ${archive}"
-    rm -rf "${parent}"/.unpack.* # of an interrupted call
-    partial=$(mktemp -d "${parent}/.unpack.XXXXXX")
+    rm -rf "${parent}"/.encrl_unpack.* # of an interrupted call
+    partial=$(mktemp -d "${parent}/.encrl_unpack.XXXXXX")
     tar -xzf "${archive}" -C "${partial}" || die "${archive} cannot be unpacked; is the disk full? (df -h ${parent})"
     shift 3
     if [ $# -eq 0 ]; then
