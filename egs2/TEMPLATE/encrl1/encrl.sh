@@ -205,12 +205,17 @@ if in_range 1 11; then
     for model in "${models[@]}"; do
         read -r name source exp_dir file <<< "${model}"
         configs=$(model_configs "${name}" "${source}" "${file}")
-        [ -z "${configs}" ] || jobs+=(--asr_job "${exp_dir}" ${configs})
+        case "${name} ${source}" in
+            teacher*) kind=teacher ;;
+            *scratch) kind=scratch ;;
+            *) kind=finetune ;;
+        esac
+        [ -z "${configs}" ] || jobs+=("--${kind}_job" "${exp_dir}" ${configs})
     done
     log "Checking configurations"
     prepare_log="${logdir}/prepare.$$.log" # several runs may share the directory
     ${python} -m espnet_ext.bin.prepare --vocab_size "${nbpe}" ${teacher:+--teacher "${teacher}"} ${seed:+--seed "${seed}"} \
-        "${jobs[@]}" 2> "${prepare_log}" || { grep '^error: ' "${prepare_log}" >&2 || cat "${prepare_log}" >&2; exit 2; }
+        --teacher_cache "${teacher_cache}" "${jobs[@]}" 2> "${prepare_log}" || { grep '^error: ' "${prepare_log}" >&2 || cat "${prepare_log}" >&2; exit 2; }
     rm "${prepare_log}"
 fi
 
