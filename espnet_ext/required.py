@@ -6,8 +6,8 @@ from typing import Any
 
 from espnet_ext.errors import UserError
 
-# An overlay that is given without its base would get ESPnet's: 40 epochs of Adadelta, batches of 20 utterances, an RNN as
-# encoder. Without best_model_criterion there would be no file that decoding asks for.
+# An overlay that is given without its base would get ESPnet's: 40 epochs of Adadelta, batches of 20 utterances, an RNN
+# as encoder. Without best_model_criterion there would be no file that decoding asks for.
 _ALWAYS = ("max_epoch", "optim", "optim_conf.lr", "batch_type")
 _BINS = ("numel", "length", "catpow", "catpow_balance_dataset")  # batch types that count elements
 _OF_KIND = {

@@ -67,15 +67,13 @@ class Teacher:
         if next(self.model.parameters()).device != speech.device:
             self.model.to(speech.device)
         outputs = self._run(speech, lengths, criteria)
-        if not_finite(outputs):
-            if torch.is_autocast_enabled(speech.device.type):
-                logging.warning(
-                    f"Teacher {self.name} overflows in half precision; these utterances are computed in 32 bits"
-                )
-                with torch.autocast(speech.device.type, enabled=False):
-                    outputs = self._run(speech, lengths, criteria)
-            if torch.isfinite(speech).all():  # otherwise the audio is at fault
-                check_finite(self.name, outputs, utt_ids)
+        if not not_finite(outputs) or not torch.isfinite(speech).all():  # the latter is no fault of the teacher
+            return outputs
+        if torch.is_autocast_enabled(speech.device.type):
+            logging.warning(f"Teacher {self.name} overflows in half precision; this batch is computed in 32 bits")
+            with torch.autocast(speech.device.type, enabled=False):
+                outputs = self._run(speech, lengths, criteria)
+        check_finite(self.name, outputs, utt_ids)
         return outputs
 
     def _run(self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:
