@@ -101,14 +101,14 @@ def make_card(
         config: of its training.
         files: paths in the repository.
         min_samples: shortest audio that the ONNX files take.
-        teacher: what the student was aligned with, in words.
+        teacher: of `describe_teacher`.
         metadata: of `front_matter`.
     """
     parts = [
         metadata,
         f"# {repo.split('/')[1]}",
-        f"A CTC speech recogniser of {student.parameters / 1e6:.2f} million parameters, made from a larger one: "
-        f"{teacher}. Trained with [ESPnet](https://github.com/espnet/espnet) and espnet_ext, after *An Effective "
+        f"A CTC speech recogniser of {student.parameters / 1e6:.2f} million parameters, {teacher}. "
+        f"Trained with [ESPnet](https://github.com/espnet/espnet) and espnet_ext, after *An Effective "
         "Training Framework for Light-Weight Automatic Speech Recognition Models* ([arXiv 2505.16991](https://arxiv.org/abs/2505.16991)).",
         "## Results",
         layout(main_table(results)),
@@ -129,5 +129,5 @@ def make_card(
 
 
 def describe_teacher(exp_dir: Path | None) -> str:
-    """Returns the teacher in words, None for a student without one."""
-    return "no teacher" if exp_dir is None else f"the teacher was `{exp_dir.name}`"
+    """Returns in words what a student was made from; `exp_dir` is its teacher's, None for a student from scratch."""
+    return "without a teacher" if exp_dir is None else f"made from a larger one: the teacher was `{exp_dir.name}`"
