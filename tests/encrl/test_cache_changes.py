@@ -12,7 +12,6 @@ import soundfile
 import torch
 
 from espnet_ext.encrl.cache import MANIFEST, check_cache
-from espnet_ext.encrl.cache_audio import AUDIO
 from espnet_ext.encrl.criteria import parse_criteria
 from espnet_ext.errors import UserError
 from tests.encrl.test_cache import CRITERIA, SECONDS, cache
@@ -95,7 +94,7 @@ def test_a_cache_that_was_touched_is_read_once_and_serves(cached, teacher_exp, d
     check(cached, teacher_exp, data_dir)
     cache(teacher_exp, data_dir, cached)
     assert "already complete" in capsys.readouterr().out
-    assert (cached / MANIFEST).read_text() != before and ":0:" in (cached / AUDIO).read_text()
+    assert (cached / MANIFEST).read_text() != before and ":0:" in (cached / "utt2audio").read_text()
 
 
 def test_other_audio_of_equal_length_is_refused(cached, teacher_exp, data_dir):
