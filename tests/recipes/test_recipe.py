@@ -26,7 +26,7 @@ def recipe(tmp_path_factory) -> Path:
     target = root / "egs2/mini_an4/encrl1"
     ignore = shutil.ignore_patterns("data", "dump", "exp", "downloads", "RESULTS*")
     shutil.copytree(ROOT / "egs2/mini_an4/encrl1", target, symlinks=True, ignore=ignore)
-    for name in ("egs2/TEMPLATE", "tools", "path.sh"):
+    for name in ("egs2/TEMPLATE", "tools", "path.sh", "conf"):
         (root / name).symlink_to(ROOT / name)
     return target
 
