@@ -15,9 +15,10 @@ from espnet2.tasks.asr import ASRTask
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
 from espnet_ext.config import check_keys, merge, option_names, read_config, write_config
-from espnet_ext.encrl.criteria import parse_criteria
+from espnet_ext.encrl.criteria import check_cacheable, parse_criteria
 from espnet_ext.encrl.students import build_student, read_students, student_args
 from espnet_ext.errors import UserError
+from espnet_ext.required import check_complete
 from espnet_ext.tasks.encrl import EncRLTask
 
 MERGED = "recipe.yaml"
@@ -36,28 +37,39 @@ class Job:
         exp_dir: its experiment directory.
         configs: files, later ones overwrite earlier ones.
         students: NAME=CONFIG of an EncRL run; empty for a stock ASR training.
+        kind: one of `espnet_ext.required.KINDS`.
     """
 
     exp_dir: Path
     configs: tuple[str, ...]
     students: tuple[str, ...] = ()
+    kind: str = "finetune"
 
 
-def prepare(jobs: list[Job], vocab_size: int, override: Mapping[str, Any] = MappingProxyType({})) -> None:
+def prepare(
+    jobs: list[Job],
+    vocab_size: int,
+    override: Mapping[str, Any] = MappingProxyType({}),
+    teacher_cache: bool = False,
+) -> None:
     """Writes `recipe.yaml` of each job, after everything has been checked.
 
     Args:
         jobs: the trainings of the run.
         vocab_size: number of tokens, to build each model once.
         override: keys that overwrite those of every configuration.
+        teacher_cache: EncRL gets the teacher's outputs from a cache.
 
     Raises:
-        UserError: unknown keys, models that cannot be built, an experiment that was trained with another
-            configuration, or too little disk space.
+        UserError: unknown keys, a training that is not described whole, models that cannot be built, an EncRL that no
+            cache serves, an experiment that was trained with another configuration, or too little disk space.
     """
     merged, need = {}, 0
     for job in jobs:
         merged[job] = merge(merged_config(job), override)
+        check_complete("encrl" if job.students else job.kind, job.configs, merged[job])
+        if job.students:
+            _check_encrl(job, merged[job], teacher_cache)
         parameters = sum(_num_parameters(model) for model in _build(job, merged[job], vocab_size))
         need += _checkpoint_bytes(parameters, merged[job])
         changed_options(job, merged[job])
@@ -87,6 +99,24 @@ def merged_config(job: Job) -> dict[str, Any]:
     return merged
 
 
+def _check_encrl(job: Job, config: Mapping[str, Any], teacher_cache: bool) -> None:
+    criteria = parse_criteria(config["criteria"])
+    for name, student in config["students"].items():
+        if "encoder" not in student:
+            raise UserError(
+                f"student {name} describes no model: encoder is missing, for which ESPnet would take an RNN"
+            )
+    if not teacher_cache:
+        return
+    where = " + ".join(job.configs)
+    try:
+        check_cacheable(criteria)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    if config.get("teacher_train_mode"):
+        raise UserError(f"{where}: teacher_train_mode: a cached teacher has no dropout; give --teacher_cache false")
+
+
 def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetASRModel]:
     """Builds the job's models, optimizer and scheduler, so that a wrong option shows now and not after hours."""
     tokens = ["<blank>", "<unk>", *(str(i) for i in range(vocab_size - 3)), "<sos/eos>"]
@@ -94,7 +124,6 @@ def _build(job: Job, config: Mapping[str, Any], vocab_size: int) -> list[ESPnetA
     # The statistics of global_mvn do not exist yet.
     defaults = {**vars(parser.parse_args([])), **config, "token_list": tokens, "normalize": None}
     if job.students:
-        parse_criteria(defaults["criteria"])
         pairs = config["students"].items()
         models = [build_student(name, student_args(Namespace(**defaults), conf)) for name, conf in pairs]
     else:

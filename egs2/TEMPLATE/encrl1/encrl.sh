@@ -128,10 +128,9 @@ step() { # log name, command...
     fi
     "$@" > "${file}" 2>&1 || status=$?
     if [ "${status}" -ne 0 ]; then
+        ! ${python} -m espnet_ext.bin.explain --log "${file}" || exit 2
         tail -n 30 "${file}" >&2
         grep -h '^error: ' "${file}" >&2 || true
-        ! grep -q 'no utterances remained' "${file}" || die "no utterance is left after filtering: stage 4 keeps those between" \
-            "--min_wav_duration and --max_wav_duration that have a transcript; whole log: ${PWD}/${file}"
         die "${name} failed (exit status ${status}); whole log: ${PWD}/${file}"
     fi
 }
@@ -205,6 +204,7 @@ if ${list_models}; then
 fi
 
 # ------------------------------------------------------------------ checks, before any work
+check_publication
 check_uploads
 # shellcheck disable=SC2206 # a config may be several files
 if in_range 1 11; then
@@ -219,12 +219,17 @@ if in_range 1 11; then
     for model in "${models[@]}"; do
         read -r name source exp_dir file <<< "${model}"
         configs=$(model_configs "${name}" "${source}" "${file}")
-        [ -z "${configs}" ] || jobs+=(--asr_job "${exp_dir}" ${configs})
+        case "${name} ${source}" in
+            teacher*) kind=teacher ;;
+            *scratch) kind=scratch ;;
+            *) kind=finetune ;;
+        esac
+        [ -z "${configs}" ] || jobs+=("--${kind}_job" "${exp_dir}" ${configs})
     done
     log "Checking configurations"
     prepare_log="${logdir}/prepare.$$.log" # several runs may share the directory
     ${python} -m espnet_ext.bin.prepare --vocab_size "${nbpe}" ${teacher:+--teacher "${teacher}"} ${seed:+--seed "${seed}"} \
-        "${jobs[@]}" 2> "${prepare_log}" || { grep '^error: ' "${prepare_log}" >&2 || cat "${prepare_log}" >&2; exit 2; }
+        --teacher_cache "${teacher_cache}" "${jobs[@]}" 2> "${prepare_log}" || { grep '^error: ' "${prepare_log}" >&2 || cat "${prepare_log}" >&2; exit 2; }
     rm "${prepare_log}"
 fi
 
@@ -338,9 +343,9 @@ fi
 
 # ------------------------------------------------------------------ stages 14-15: packing and upload
 if in_range 14 15; then
-    for model in "${student_models[@]}"; do
-        read -r name source exp_dir file <<< "${model}"
-        [ "${source}" = scratch ] && continue
+    choose_published
+    for model in "${published[@]}"; do
+        read -r name _ exp_dir file <<< "${model}"
         if in_range 14 14; then pack_and_export "${exp_dir}" "${file}"; fi
         if in_range 15 15 && ! ${skip_upload_hf}; then upload_model "${name}" "${exp_dir}" "${file}"; fi
     done
