@@ -1,11 +1,20 @@
 r"""Transcribes audio files and folders with a CTC model: ESPnet's, or an exported ONNX file.
 
-Any length, sampling rate, number of channels and format that libsndfile reads. Long audio is processed in windows, in
-bounded memory. A file that cannot be read is reported and left out; the exit status is then 1.
+Any length, sampling rate, number of channels and format that libsndfile reads. `-` is standard input. Long audio is
+processed in windows, in bounded memory, and its text is printed window by window. A file that cannot be read is
+reported and left out; the exit status is then 1. Of a file that cannot be read to its end, the text that was printed
+stays.
+
+An ONNX file needs neither PyTorch nor ESPnet: the extra `device` of this package is enough.
+
+With --format txt and without --output_dir each file is one line: its name, a tab, its text. In the name, a backslash
+and control characters are written as in a JSON string (a tab as \t, a line end as \n, a backslash as \\), and a byte
+that is not UTF-8 as \udc80 to \udcff.
 
 Example:
     % python3 -m espnet_ext.bin.transcribe --model exp/asr_e4_encrl_raw_en_bpe200/onnx/model.int8.onnx talk.mp3
     % python3 -m espnet_ext.bin.transcribe --model exp/asr_e4_encrl_raw_en_bpe200 --format srt --output_dir srt talks/
+    % ffmpeg -i talk.mkv -f wav - | python3 -m espnet_ext.bin.transcribe --model model.int8.onnx -
 """
 
 import argparse
@@ -17,7 +26,12 @@ from typing import TYPE_CHECKING
 from espnet_ext.errors import UserError, run_main
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from tqdm import tqdm
+
+    Blocks = Iterator[tuple[int, np.ndarray]]
+
+_STDIN = "-"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -33,8 +47,14 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--window_sec", type=float, default=30.0, help="Audio that the model gets at once")
     parser.add_argument("--context_sec", type=float, default=3.0, help="Of it, on each side, context only")
     parser.add_argument("--ngpu", type=int, default=0, help="0: the CPU")
-    parser.add_argument("audio", nargs="+", type=Path, help="Files and folders")
+    parser.add_argument("audio", nargs="+", help="Files and folders, or - alone for standard input")
     return parser
+
+
+class _FileError(Exception):
+    """A file cannot be transcribed, or only in part; the others go on."""
+
+    in_part = False
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -45,42 +65,105 @@ def main(cmd: list[str] | None = None) -> None:
     from tqdm import tqdm
 
     from espnet_ext.decode.audio import duration_sec, find_audio, read_blocks
-    from espnet_ext.decode.formats import FORMATS
+    from espnet_ext.decode.formats import FORMATS, escape_name
     from espnet_ext.decode.long_audio import transcribe, window_samples
     from espnet_ext.decode.recognizer import open_recognizer
-    from espnet_ext.files import atomic
 
-    files = find_audio(args.audio)
+    from_stdin = _STDIN in args.audio
+    if from_stdin:
+        _check_stdin(args)
+    files = {Path(_STDIN): Path(_STDIN)} if from_stdin else find_audio([Path(name) for name in args.audio])
     targets = _targets(files, args)
     recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
     window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
-    failed = 0
-    durations = {file: duration_sec(file) for file in files}
-    with tqdm(total=round(sum(durations.values())), unit="s", unit_scale=True, desc="audio") as bar:
-        done = 0.0
+    # Text on a terminal tells by itself how far it is, and a bar would run into it.
+    with_bar = sys.stderr.isatty() and not from_stdin and (bool(targets) or not sys.stdout.isatty())
+    durations = {file: duration_sec(file) if with_bar else 0.0 for file in files}
+    total = round(sum(durations.values()))
+    failed, done = 0, 0.0
+    with tqdm(total=total, unit="s", unit_scale=True, desc="audio", disable=not with_bar) as bar:
         for file, duration in durations.items():
-
-            def blocks(file: Path = file, before: float = done) -> Iterator[tuple[int, "Tensor"]]:
-                for first, speech in read_blocks(file, recognizer.sample_rate, window, overlap):
-                    yield first, speech
-                    bar.update(round(before + (first + len(speech)) / recognizer.sample_rate) - bar.n)
-
+            blocks = read_blocks(sys.stdin.buffer if from_stdin else file, recognizer.sample_rate, window, overlap)
+            words = transcribe(recognizer, _follow(blocks, recognizer.sample_rate, bar, done), overlap)
+            pieces = _as_file_errors(FORMATS[args.format](words))
+            name = escape_name(str(file))
             try:
-                text = FORMATS[args.format](transcribe(recognizer, blocks(), overlap))
-                if args.output_dir is not None:
-                    with atomic(targets[file]) as temporary:
-                        temporary.write_text(text, encoding="utf-8")
-            except Exception as error:  # soundfile and ONNX Runtime have many of their own; the other files go on
+                if targets:
+                    _save(pieces, targets[file])
+                else:
+                    _show(pieces, name if args.format == "txt" else None)
+            except _FileError as error:
                 failed += 1
-                bar.write(f"error: {file} is left out: {error}", file=sys.stderr)
-            else:
-                if args.output_dir is None:
-                    bar.write(f"{file}\t{text}" if args.format == "txt" else text, end="", file=sys.stdout)
-                    sys.stdout.flush()
+                what = "is transcribed in part, up to where it cannot be read" if error.in_part else "is left out"
+                bar.write(f"error: {name} {what}: {error}", file=sys.stderr)
             done += duration
     if failed:
         print(f"error: {failed} of {len(files)} files could not be transcribed", file=sys.stderr)
         sys.exit(1)
+
+
+def _check_stdin(args: argparse.Namespace) -> None:
+    """Checks that standard input is all that is transcribed.
+
+    Raises:
+        UserError: there is more, a transcript would need a name, or nothing comes in.
+    """
+    if len(args.audio) > 1:
+        raise UserError("- (standard input) cannot be combined with other audio; transcribe them one after another")
+    if args.output_dir is not None:
+        raise UserError(
+            "- (standard input) has no name for a file in --output_dir; leave it out and redirect the output"
+        )
+    if sys.stdin.isatty():
+        raise UserError("- reads audio from standard input, which is a terminal; give a file: ... - < talk.wav")
+
+
+def _follow(blocks: "Blocks", sample_rate: int, bar: "tqdm", before: float) -> "Blocks":
+    """Passes blocks on and shows how much of the audio is done, `before` seconds of it in other files."""
+    for first, speech in blocks:
+        yield first, speech
+        bar.update(round(before + (first + len(speech)) / sample_rate) - bar.n)
+
+
+def _as_file_errors(pieces: Iterator[str]) -> Iterator[str]:
+    """Tells errors of reading and recognising, which are a file's, from those of writing what is yielded."""
+    try:
+        yield from pieces
+    except Exception as error:  # soundfile and ONNX Runtime have many of their own
+        raise _FileError(str(error)) from error
+
+
+def _show(pieces: Iterator[str], name: str | None) -> None:
+    """Prints a transcript as it comes; with a name, as one line that begins with it.
+
+    Raises:
+        _FileError: the file cannot be read to its end.
+    """
+    begun = False
+    try:
+        for piece in pieces:
+            print(piece if name is None or begun else f"{name}\t{piece}", end="", flush=True)
+            begun = True
+    except _FileError as error:
+        error.in_part = begun
+        if begun and name is not None:
+            print(flush=True)
+        raise
+
+
+def _save(pieces: Iterator[str], target: Path) -> None:
+    """Writes a transcript, whole or not at all.
+
+    Raises:
+        _FileError: the file cannot be read to its end, or its transcript cannot be written.
+    """
+    from espnet_ext.files import atomic
+
+    try:
+        with atomic(target) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+    except OSError as error:
+        raise _FileError(str(error)) from error
 
 
 def _targets(files: dict[Path, Path], args: argparse.Namespace) -> dict[Path, Path]:

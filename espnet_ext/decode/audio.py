@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
-import torch
-from torch import Tensor
 
 from espnet_ext.errors import UserError
 
@@ -69,11 +69,11 @@ def duration_sec(path: Path) -> float:
     return duration if duration < _LONGEST_SEC else 0.0
 
 
-def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, Tensor]]:
+def read_blocks(path: Path | BinaryIO, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (first sample, (samples,) float32) of successive blocks; channels are averaged.
 
     Args:
-        path: the file, of any rate.
+        path: the file, of any rate, or an open one.
         sample_rate: of the blocks, Hz.
         block: samples of a block.
         overlap: samples that it shares with the block before.
@@ -83,11 +83,11 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
         UserError: it ends before its header says (WAV, AIFF, MP3 with a length; FLAC is a LibsndfileError; in other
             formats nothing says so).
     """
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(path if isinstance(path, Path) else BytesIO(path.read())) as file:
         resampler = None
         if file.samplerate != sample_rate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-        declared = _declared_samples(path, file)
+        declared = _declared_samples(path, file) if isinstance(path, Path) else 0
         pending, start, ended, read = np.zeros(0, np.float32), 0, False, 0
         while not ended:
             samples = file.read(_READ_SAMPLES, dtype="float32", always_2d=True).mean(axis=1)
@@ -99,11 +99,11 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
                 samples = resampler.resample_chunk(samples, last=ended)
             pending = np.concatenate([pending, samples])
             while len(pending) >= block:
-                yield start, torch.from_numpy(pending[:block].copy())
+                yield start, pending[:block].copy()
                 pending, start = pending[block - overlap :], start + block - overlap
         # What is left beyond the overlap has been in no block yet.
         if len(pending) > (overlap if start else 0):
-            yield start, torch.from_numpy(pending)
+            yield start, pending
 
 
 def _declared_samples(path: Path, file: soundfile.SoundFile) -> float:

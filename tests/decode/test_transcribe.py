@@ -28,6 +28,7 @@ class Pitch:
 
     sample_rate, frame_samples = 16000, FRAME
     tokens = ["<blank>", "▁a", "b", "▁c", "d"]
+    token_type = "bpe"
 
     def __call__(self, speech: torch.Tensor) -> torch.Tensor:
         frames = speech[: len(speech) // FRAME * FRAME].view(-1, FRAME)
