@@ -1,6 +1,7 @@
 """Errors that a user can act on, shown as one line instead of a traceback."""
 
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -44,9 +45,10 @@ def run_main(main: Callable[[], None]) -> None:
     except OSError as error:
         if not _drop_output():
             raise
-        if not isinstance(error, BrokenPipeError):
-            print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
-        sys.exit(141 if isinstance(error, BrokenPipeError) else 2)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(141)
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _drop_output() -> bool:
@@ -60,4 +62,7 @@ def _drop_output() -> bool:
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
-    return False
+    # With PYTHONUNBUFFERED it holds nothing. A pipe that nobody reads is in error.
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

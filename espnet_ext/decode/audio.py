@@ -1,6 +1,7 @@
 """Reads any audio file as blocks of one channel at a model's sampling rate."""
 
 import math
+import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -63,7 +64,7 @@ def find_audio(paths: list[Path]) -> dict[Path, Path]:
 def duration_sec(path: Path) -> float:
     """Returns how long a file says it is, for showing progress; 0 where it does not."""
     try:
-        duration = soundfile.info(path).duration
+        duration = soundfile.info(os.fsencode(path)).duration
     except Exception:  # reading says why
         return 0.0
     return duration if duration < _LONGEST_SEC else 0.0
@@ -83,7 +84,8 @@ def read_blocks(path: Path | BinaryIO, sample_rate: int, block: int, overlap: in
         UserError: it ends before its header says (WAV, AIFF, MP3 with a length; FLAC is a LibsndfileError; in other
             formats nothing says so).
     """
-    with soundfile.SoundFile(path if isinstance(path, Path) else BytesIO(path.read())) as file:
+    # As bytes, because soundfile encodes a name strictly.
+    with soundfile.SoundFile(os.fsencode(path) if isinstance(path, Path) else BytesIO(path.read())) as file:
         resampler = None
         if file.samplerate != sample_rate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
