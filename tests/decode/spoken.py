@@ -1,8 +1,9 @@
-"""Tiny models that say what a test wants, and their files."""
+"""Small tokenizers and tiny models that say what a test wants, and their files."""
 
 from pathlib import Path
 
 import numpy as np
+import sentencepiece
 import soundfile
 import torch
 
@@ -11,6 +12,24 @@ from espnet_ext.decode.model import load_model
 from tests.tiny import model_conf, save_experiment
 
 FRAME = 640  # samples
+
+
+def train_bpe(folder: Path) -> Path:
+    """Writes a sentencepiece model with a piece for each byte and some words, `folder/bpe.model`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "bpe.txt").write_text("one two three one two\nthe cat sat on a mat\n" * 50, encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "bpe.txt"), model_prefix=str(folder / "bpe"), vocab_size=320, byte_fallback=True,
+        model_type="bpe", hard_vocab_limit=False, user_defined_symbols=["<laugh>", "▁of▁the"], minloglevel=2,
+    )  # fmt: skip
+    return folder / "bpe.model"
+
+
+def pieces_of(bpe_model: Path) -> list[str]:
+    """Returns a token list as stage 5 of asr.sh makes it."""
+    processor = sentencepiece.SentencePieceProcessor(str(bpe_model))
+    pieces = [processor.id_to_piece(number) for number in range(processor.get_piece_size())]
+    return ["<blank>", "<unk>", *(piece for piece in pieces if piece not in ("<unk>", "<s>", "</s>")), "<sos/eos>"]
 
 
 def save_spoken(folder: Path, said: list[str], tokens: list[str], **conf) -> Path:

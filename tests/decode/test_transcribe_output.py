@@ -16,7 +16,7 @@ from espnet_ext.bin import transcribe as command
 from espnet_ext.decode.formats import FORMATS, escape_name
 from espnet_ext.decode.long_audio import transcribe
 from espnet_ext.errors import UserError
-from tests.decode.spoken import FRAME, export, save_spoken
+from tests.decode.spoken import FRAME, export, save_spoken, train_bpe
 
 COMMAND = [sys.executable, "-m", "espnet_ext.bin.transcribe"]
 TOKENS = ["<blank>", "<unk>", "▁one", "▁two", "▁three", "<sos/eos>"]
@@ -42,14 +42,8 @@ def levels(ids: list[int]) -> np.ndarray:
 def model(tmp_path_factory) -> Path:
     """A file that says TEXT to the file a.wav beside its folder."""
     folder = tmp_path_factory.mktemp("spoken")
-    save_spoken(folder, SAID, TOKENS, token_type="bpe", bpemodel=str(_bpe_model(folder)))
+    save_spoken(folder, SAID, TOKENS, token_type="bpe", bpemodel=str(train_bpe(folder)))
     return export(folder)
-
-
-def _bpe_model(folder: Path) -> Path:
-    path = folder / "bpe.model"
-    path.write_bytes(b"")  # ESPnet opens it for nothing but encoding
-    return path
 
 
 def audio_of(model: Path) -> Path:

@@ -4,14 +4,13 @@ import random
 from pathlib import Path
 
 import pytest
-import sentencepiece
 from espnet2.text.build_tokenizer import build_tokenizer
 
 from espnet_ext.bin import ctc_decode
 from espnet_ext.bin import transcribe as command
 from espnet_ext.decode.words import Word, check_token_type, group_words, guess_token_type, join_tokens
 from espnet_ext.errors import UserError
-from tests.decode.spoken import export, save_spoken
+from tests.decode.spoken import export, pieces_of, save_spoken, train_bpe
 
 EURO = ["<0xE2>", "<0x82>", "<0xAC>"]
 
@@ -64,21 +63,7 @@ def test_a_word_comes_when_the_next_one_begins():
 
 @pytest.fixture(scope="module")
 def bpe_model(tmp_path_factory) -> Path:
-    """A small sentencepiece model with a piece for each byte."""
-    folder = tmp_path_factory.mktemp("bpe")
-    (folder / "text").write_text("the cat sat on the mat\na dog ate the cat\n" * 50, encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text"), model_prefix=str(folder / "bpe"), vocab_size=310, byte_fallback=True,
-        model_type="bpe", hard_vocab_limit=False, user_defined_symbols=["<laugh>", "▁of▁the"], minloglevel=2,
-    )  # fmt: skip
-    return folder / "bpe.model"
-
-
-def pieces_of(bpe_model: Path) -> list[str]:
-    """Returns a token list as stage 5 of asr.sh makes it."""
-    processor = sentencepiece.SentencePieceProcessor(str(bpe_model))
-    pieces = [processor.id_to_piece(number) for number in range(processor.get_piece_size())]
-    return ["<blank>", "<unk>", *(piece for piece in pieces if piece not in ("<unk>", "<s>", "</s>")), "<sos/eos>"]
+    return train_bpe(tmp_path_factory.mktemp("bpe"))
 
 
 def test_any_pieces_give_sentencepieces_text(bpe_model):
