@@ -8,6 +8,7 @@ seconds are the processor's, of all threads, loading included.
 
 Run, in a recipe directory; without --audio it makes noise of --minutes:
     python3 ../../../benchmarks/transcribe_cost.py --model exp/asr_e6/onnx/model.int8.onnx --output exp/cost.md
+With --compare before=<dir> the `transcribe` of another checkout is measured beside it.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import soundfile
 from espnet_ext.errors import UserError, run_main
 
 _WINDOW_SEC, _CONTEXT_SEC = 30, 3  # the defaults of transcribe
+_TRANSCRIBE = [sys.executable, "-m", "espnet_ext.bin.transcribe"]
 _PLAIN = """
 import sys
 import numpy as np, onnxruntime, soundfile
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="An .onnx file that takes 16 kHz audio")
     parser.add_argument("--audio", type=Path, help="A 16 kHz mono file (default: noise)")
     parser.add_argument("--minutes", type=float, default=30.0, help="Length of the noise")
+    parser.add_argument("--compare", help="NAME=DIR: another checkout of this project")
     parser.add_argument("--runs", type=int, default=3, help="Of each; the least counts")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
@@ -56,8 +59,11 @@ def main() -> None:
         commands = {
             "ONNX Runtime, back to back": [*plain, str(window), "0"],
             "ONNX Runtime, overlapping": [*plain, str(window), str(overlap)],
-            "transcribe": [sys.executable, "-m", "espnet_ext.bin.transcribe", "--model", args.model, str(audio)],
+            "transcribe": [*_TRANSCRIBE, "--model", args.model, str(audio)],
         }
+        if args.compare:
+            name, _, tree = args.compare.partition("=")
+            commands[f"transcribe, {name}"] = ["env", f"PYTHONPATH={Path(tree).resolve()}", *commands["transcribe"]]
         runs = [{name: _measure(command) for name, command in commands.items()} for _ in range(args.runs)]
     least = {name: tuple(map(min, zip(*(run[name] for run in runs), strict=True))) for name in commands}
     first = next(iter(least.values()))

@@ -1,9 +1,9 @@
 r"""Transcribes audio files and folders with a CTC model: ESPnet's, or an exported ONNX file.
 
-Any length, sampling rate, number of channels and format that libsndfile reads. `-` is standard input. Long audio is
-processed in windows, in bounded memory, and its text is printed window by window. A file that cannot be read is
-reported and left out; the exit status is then 1. Of a file that cannot be read to its end, the text that was printed
-stays.
+Any length, sampling rate, number of channels and format that libsndfile reads. Long audio is processed in windows, in
+bounded memory, and its text is printed window by window. `-` is standard input; in --output_dir its name is `stdin`. A
+file that cannot be read is reported and left out; the exit status is then 1. Of a file that cannot be read to its end,
+the text that was printed stays.
 
 An ONNX file needs neither PyTorch nor ESPnet: the extra `device` of this package is enough.
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Blocks = Iterator[tuple[int, np.ndarray]]
 
-_STDIN = "-"
+_STDIN = Path("-")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--window_sec", type=float, default=30.0, help="Audio that the model gets at once")
     parser.add_argument("--context_sec", type=float, default=3.0, help="Of it, on each side, context only")
     parser.add_argument("--ngpu", type=int, default=0, help="0: the CPU")
-    parser.add_argument("audio", nargs="+", help="Files and folders, or - alone for standard input")
+    parser.add_argument("audio", nargs="+", type=Path, help="Files and folders; - is standard input")
     return parser
 
 
@@ -69,21 +69,20 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_ext.decode.long_audio import transcribe, window_samples
     from espnet_ext.decode.recognizer import open_recognizer
 
-    from_stdin = _STDIN in args.audio
-    if from_stdin:
-        _check_stdin(args)
-    files = {Path(_STDIN): Path(_STDIN)} if from_stdin else find_audio([Path(name) for name in args.audio])
+    files = find_audio(args.audio)
+    if _STDIN in files and sys.stdin.isatty():
+        raise UserError("- is audio from standard input, which is a terminal; give a file, or: ... - < talk.wav")
     targets = _targets(files, args)
     recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
     window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
     # Text on a terminal tells by itself how far it is, and a bar would run into it.
-    with_bar = sys.stderr.isatty() and not from_stdin and (bool(targets) or not sys.stdout.isatty())
+    with_bar = sys.stderr.isatty() and (bool(targets) or not sys.stdout.isatty())
     durations = {file: duration_sec(file) if with_bar else 0.0 for file in files}
     total = round(sum(durations.values()))
     failed, done = 0, 0.0
     with tqdm(total=total, unit="s", unit_scale=True, desc="audio", disable=not with_bar) as bar:
         for file, duration in durations.items():
-            blocks = read_blocks(sys.stdin.buffer if from_stdin else file, recognizer.sample_rate, window, overlap)
+            blocks = read_blocks(file, recognizer.sample_rate, window, overlap)
             words = transcribe(recognizer, _follow(blocks, recognizer.sample_rate, bar, done), overlap)
             pieces = _as_file_errors(FORMATS[args.format](words))
             name = escape_name(str(file))
@@ -100,22 +99,6 @@ def main(cmd: list[str] | None = None) -> None:
     if failed:
         print(f"error: {failed} of {len(files)} files could not be transcribed", file=sys.stderr)
         sys.exit(1)
-
-
-def _check_stdin(args: argparse.Namespace) -> None:
-    """Checks that standard input is all that is transcribed.
-
-    Raises:
-        UserError: there is more, a transcript would need a name, or nothing comes in.
-    """
-    if len(args.audio) > 1:
-        raise UserError("- (standard input) cannot be combined with other audio; transcribe them one after another")
-    if args.output_dir is not None:
-        raise UserError(
-            "- (standard input) has no name for a file in --output_dir; leave it out and redirect the output"
-        )
-    if sys.stdin.isatty():
-        raise UserError("- reads audio from standard input, which is a terminal; give a file: ... - < talk.wav")
 
 
 def _follow(blocks: "Blocks", sample_rate: int, bar: "tqdm", before: float) -> "Blocks":

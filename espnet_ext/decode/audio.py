@@ -2,10 +2,10 @@
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -29,6 +29,7 @@ _UNREADABLE = {".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
 _UNKNOWN_BYTES = 0x7F000000
 _PADDING_BYTES = 1
 _LONGEST_SEC = 1e6
+STDIN = Path("-")
 # Read at once, so that a long file is never in memory as a whole.
 _READ_SAMPLES = 1 << 20
 
@@ -37,13 +38,16 @@ def find_audio(paths: list[Path]) -> dict[Path, Path]:
     """Finds the audio files among files and folders, the latter searched to the bottom.
 
     Returns:
-        The path below the folder that was given, by file; of a file that was given its name.
+        The path below the folder that was given, by file; of a file that was given its name, `stdin` for `-`.
 
     Raises:
         UserError: a path does not exist, or a folder holds no audio.
     """
     found: dict[Path, Path] = {}
     for path in paths:
+        if path == STDIN:
+            found[path] = Path("stdin")
+            continue
         if not path.exists():
             raise UserError(f"{path} does not exist")
         if path.is_file():
@@ -70,11 +74,11 @@ def duration_sec(path: Path) -> float:
     return duration if duration < _LONGEST_SEC else 0.0
 
 
-def read_blocks(path: Path | BinaryIO, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, np.ndarray]]:
+def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (first sample, (samples,) float32) of successive blocks; channels are averaged.
 
     Args:
-        path: the file, of any rate, or an open one.
+        path: the file, of any rate, or `-` for the standard input.
         sample_rate: of the blocks, Hz.
         block: samples of a block.
         overlap: samples that it shares with the block before.
@@ -84,12 +88,12 @@ def read_blocks(path: Path | BinaryIO, sample_rate: int, block: int, overlap: in
         UserError: it ends before its header says (WAV, AIFF, MP3 with a length; FLAC is a LibsndfileError; in other
             formats nothing says so).
     """
-    # As bytes, because soundfile encodes a name strictly.
-    with soundfile.SoundFile(os.fsencode(path) if isinstance(path, Path) else BytesIO(path.read())) as file:
+    # Names as bytes, because soundfile encodes them strictly.
+    with soundfile.SoundFile(BytesIO(sys.stdin.buffer.read()) if path == STDIN else os.fsencode(path)) as file:
         resampler = None
         if file.samplerate != sample_rate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-        declared = _declared_samples(path, file) if isinstance(path, Path) else 0
+        declared = _declared_samples(path, file) if path != STDIN else 0
         pending, start, ended, read = np.zeros(0, np.float32), 0, False, 0
         while not ended:
             samples = file.read(_READ_SAMPLES, dtype="float32", always_2d=True).mean(axis=1)

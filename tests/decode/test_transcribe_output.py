@@ -128,10 +128,16 @@ def test_standard_input(model, tmp_path):
     assert json.loads(done.stdout)["text"] == TEXT
     done = run("--model", model, "-", input=b"no audio")
     assert done.returncode == 1 and done.stdout == b"" and done.stderr.startswith(b"error: - is left out: ")
-    with pytest.raises(UserError, match="cannot be combined with other audio"):
-        command.main(["--model", "x.onnx", "-", "a.wav"])
-    with pytest.raises(UserError, match="no name for a file in --output_dir"):
-        command.main(["--model", "x.onnx", "--output_dir", str(tmp_path), "-"])
+    done = run("--model", model, "--output_dir", tmp_path, "-", audio_of(model), input=audio_of(model).read_bytes())
+    assert done.returncode == 0 and sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "stdin.txt"]
+    assert {path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {f"{TEXT}\n"}
+
+
+def test_standard_input_that_is_a_terminal(model):
+    _, end = pty.openpty()
+    done = run("--model", model, "-", stdin=end)
+    os.close(end)
+    assert done.returncode == 2 and b"standard input, which is a terminal" in done.stderr
 
 
 NAMES = ["two\nlines.wav", "a\ttab.wav", "a\\tback.wav", "line\u2028end.wav", "caf\udce9.wav", "blank and é.wav"]
