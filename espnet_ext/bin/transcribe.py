@@ -94,7 +94,7 @@ def main(cmd: list[str] | None = None) -> None:
             except _FileError as error:
                 failed += 1
                 what = "is transcribed in part, up to where it cannot be read" if error.in_part else "is left out"
-                bar.write(f"error: {name} {what}: {error}", file=sys.stderr)
+                bar.write(f"error: {name} {what}: {escape_name(str(error))}", file=sys.stderr)
             done += duration
     if failed:
         print(f"error: {failed} of {len(files)} files could not be transcribed", file=sys.stderr)
