@@ -1,10 +1,10 @@
 r"""What `espnet_ext.bin.transcribe` of an exported file costs beside plain ONNX Runtime: time and peak memory.
 
 Plain ONNX Runtime is a script of a few lines: it reads the same audio file with soundfile, gives it to the model in
-pieces, and takes the best token of each frame. In one row the pieces are back to back; in another they overlap as the
-windows of `transcribe` do, which is the price of words that are not cut. Threads do not spin in either, because time
-that is spent waiting would count. Each runs in a process of its own, in turns, and the least of the runs counts. The
-seconds are the processor's, of all threads, loading included.
+pieces, and takes the best token of each frame. In the first row the pieces overlap as the windows of `transcribe` do.
+In the second they do not, so words at their borders would be cut. Threads do not spin in either, because time that is
+spent waiting would count. Each runs in a process of its own, in turns, and the least of the runs counts. The seconds are
+the processor's, of all threads, loading included.
 
 Run, in a recipe directory; without --audio it makes noise of --minutes:
     python3 ../../../benchmarks/transcribe_cost.py --model exp/asr_e6/onnx/model.int8.onnx --output exp/cost.md
@@ -57,8 +57,8 @@ def main() -> None:
         plain = [sys.executable, "-c", _PLAIN, args.model, str(audio)]
         window, overlap = 16000 * _WINDOW_SEC, 2 * 16000 * _CONTEXT_SEC
         commands = {
-            "ONNX Runtime, back to back": [*plain, str(window), "0"],
-            "ONNX Runtime, overlapping": [*plain, str(window), str(overlap)],
+            "ONNX Runtime, the same windows": [*plain, str(window), str(overlap)],
+            "ONNX Runtime, windows without overlap": [*plain, str(window), "0"],
             "transcribe": [*_TRANSCRIBE, "--model", args.model, str(audio)],
         }
         if args.compare:

@@ -20,6 +20,8 @@ Example:
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,6 @@ from espnet_ext.errors import UserError, run_main
 
 if TYPE_CHECKING:
     import numpy as np
-    from tqdm import tqdm
 
     Blocks = Iterator[tuple[int, np.ndarray]]
 
@@ -62,9 +63,7 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     if args.window_sec < 4 * args.context_sec or args.context_sec <= 0:
         raise UserError("--window_sec must be at least four times --context_sec, which must be > 0")
-    from tqdm import tqdm
-
-    from espnet_ext.decode.audio import duration_sec, find_audio, read_blocks
+    from espnet_ext.decode.audio import find_audio, read_blocks
     from espnet_ext.decode.formats import FORMATS, escape_name
     from espnet_ext.decode.long_audio import transcribe, window_samples
     from espnet_ext.decode.recognizer import open_recognizer
@@ -75,15 +74,13 @@ def main(cmd: list[str] | None = None) -> None:
     targets = _targets(files, args)
     recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
     window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
+    failed = 0
     # Text on a terminal tells by itself how far it is, and a bar would run into it.
-    with_bar = sys.stderr.isatty() and (bool(targets) or not sys.stdout.isatty())
-    durations = {file: duration_sec(file) if with_bar else 0.0 for file in files}
-    total = round(sum(durations.values()))
-    failed, done = 0, 0.0
-    with tqdm(total=total, unit="s", unit_scale=True, desc="audio", disable=not with_bar) as bar:
-        for file, duration in durations.items():
+    shown = sys.stderr.isatty() and (bool(targets) or not sys.stdout.isatty())
+    with _Bar(list(files), recognizer.sample_rate) if shown else nullcontext() as bar:
+        for file in files:
             blocks = read_blocks(file, recognizer.sample_rate, window, overlap)
-            words = transcribe(recognizer, _follow(blocks, recognizer.sample_rate, bar, done), overlap)
+            words = transcribe(recognizer, bar.follow(file, blocks) if bar else blocks, overlap)
             pieces = _as_file_errors(FORMATS[args.format](words))
             name = escape_name(str(file))
             try:
@@ -94,18 +91,42 @@ def main(cmd: list[str] | None = None) -> None:
             except _FileError as error:
                 failed += 1
                 what = "is transcribed in part, up to where it cannot be read" if error.in_part else "is left out"
-                bar.write(f"error: {name} {what}: {escape_name(str(error))}", file=sys.stderr)
-            done += duration
+                (bar.write if bar else print)(f"error: {name} {what}: {escape_name(str(error))}", file=sys.stderr)
     if failed:
         print(f"error: {failed} of {len(files)} files could not be transcribed", file=sys.stderr)
         sys.exit(1)
 
 
-def _follow(blocks: "Blocks", sample_rate: int, bar: "tqdm", before: float) -> "Blocks":
-    """Passes blocks on and shows how much of the audio is done, `before` seconds of it in other files."""
-    for first, speech in blocks:
-        yield first, speech
-        bar.update(round(before + (first + len(speech)) / sample_rate) - bar.n)
+class _Bar:
+    """Shows how much of the audio is done.
+
+    Args:
+        files: in their order.
+        sample_rate: of the blocks, Hz.
+    """
+
+    def __init__(self, files: list[Path], sample_rate: int):
+        from tqdm import tqdm  # an eighth of what is imported
+
+        from espnet_ext.decode.audio import duration_sec
+
+        durations = [duration_sec(file) for file in files]
+        self._begins = dict(zip(files, accumulate([0.0, *durations[:-1]]), strict=True))
+        self._sample_rate = sample_rate
+        self._bar = tqdm(total=round(sum(durations)), unit="s", unit_scale=True, desc="audio")
+        self.write = self._bar.write
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def follow(self, file: Path, blocks: "Blocks") -> "Blocks":
+        """Passes the blocks of a file on."""
+        for first, speech in blocks:
+            yield first, speech
+            self._bar.update(round(self._begins[file] + (first + len(speech)) / self._sample_rate) - self._bar.n)
 
 
 def _as_file_errors(pieces: Iterator[str]) -> Iterator[str]:
