@@ -3,8 +3,8 @@ r"""What `espnet_ext.bin.transcribe` of an exported file costs beside plain ONNX
 Plain ONNX Runtime is a script of a few lines: it reads the same audio file with soundfile, gives it to the model in
 pieces, and takes the best token of each frame. In the first row the pieces overlap as the windows of `transcribe` do.
 In the second they do not, so words at their borders would be cut. Threads do not spin in either, because time that is
-spent waiting would count. Each runs in a process of its own, in turns, and the least of the runs counts. The seconds are
-the processor's, of all threads, loading included.
+spent waiting would count. Each runs in a process of its own, in turns, and the least of the runs counts. The seconds
+are the processor's, of all threads, loading included.
 
 Run, in a recipe directory; without --audio it makes noise of --minutes:
     python3 ../../../benchmarks/transcribe_cost.py --model exp/asr_e6/onnx/model.int8.onnx --output exp/cost.md
