@@ -1,6 +1,8 @@
 """Errors that a user can act on, shown as one line instead of a traceback."""
 
+import os
 import re
+import select
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -56,9 +58,38 @@ def _requirement(module: str, extra: str) -> str:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Runs a command; a `UserError` becomes one line on stderr and exit status 2."""
+    """Runs a command; a `UserError` becomes one line on stderr and exit status 2.
+
+    Where the output cannot be written, that is such a line too. Only where its reader has gone, as `| head` does, the
+    command ends without a word, with the status of one that a broken pipe ends (141).
+    """
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if not _drop_output():
+            raise
+        if isinstance(error, BrokenPipeError):
+            sys.exit(141)
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _drop_output() -> bool:
+    """Drops what stdout still holds if it cannot be written, or Python complains once more at its end.
+
+    Returns:
+        Whether it could not be written.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    # With PYTHONUNBUFFERED it holds nothing. A pipe that nobody reads is in error.
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

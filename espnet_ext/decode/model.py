@@ -12,6 +12,7 @@ from espnet2.text.token_id_converter import TokenIDConverter
 
 from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
+from espnet_ext.decode.words import TOKEN_TYPES, join_tokens
 from espnet_ext.errors import UserError
 from espnet_ext.model_files import find_model_files
 
@@ -22,12 +23,13 @@ class NoCTCError(UserError):
 
 @dataclass
 class CTCModel:
-    """A model in `eval` mode, its tokens, and its sampling rate in Hz."""
+    """A model in `eval` mode, its tokens and their type, and its sampling rate in Hz."""
 
     model: ESPnetASRModel
     converter: TokenIDConverter
     tokenizer: object
     sample_rate: int
+    token_type: str
 
     def tokens(self, ids: list[int]) -> list[str]:
         """Returns the tokens of some ids."""
@@ -35,6 +37,8 @@ class CTCModel:
 
     def text(self, tokens: list[str]) -> str:
         """Joins tokens to words."""
+        if self.token_type in TOKEN_TYPES:  # as a device does it, which has no tokenizer
+            return join_tokens(tokens, self.token_type)
         return self.tokenizer.tokens2text(tokens)
 
 
@@ -73,4 +77,4 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
     sample_rate = humanfriendly.parse_size(fs) if isinstance(fs, str) else int(fs)
     # The convolutions of the subsampling, much of the work of a small model, are faster on a CPU in this layout.
     model = model.eval().to(memory_format=torch.channels_last)
-    return CTCModel(model, TokenIDConverter(args.token_list), tokenizer, sample_rate)
+    return CTCModel(model, TokenIDConverter(args.token_list), tokenizer, sample_rate, args.token_type)

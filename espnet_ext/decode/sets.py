@@ -175,7 +175,7 @@ def _write(output_dir: Path, model: CTCModel, hypotheses: dict[str, Hypothesis],
         lines["score"].append(f"{name} {hypothesis.score}")
         lines["text"].append(f"{name} {model.text(tokens)}")
         if frame_sec is not None:
-            words = group_words(tokens, hypothesis.frames, frame_sec)
+            words = group_words(zip(tokens, hypothesis.frames, strict=True), frame_sec, model.token_type)
             lines["ctm"] += [f"{name} 1 {word.start:.2f} {word.end - word.start:.2f} {word.text}" for word in words]
     for file, rows in lines.items():  # text last: scoring looks for it
         with atomic(output_dir / file) as temporary:

@@ -170,6 +170,7 @@ def _metadata(model: CTCModel, source: str, frame_samples: int) -> dict[str, obj
         "sample_rate": model.sample_rate,
         "vocab_size": len(model.model.token_list),
         "tokens": list(model.model.token_list),
+        "token_type": model.token_type,
         "blank_id": model.model.blank_id,
         "hop_length": frontend.hop_length if hasattr(frontend, "hop_length") else frontend.stft.hop_length,
         "feature_dim": frontend.output_size(),

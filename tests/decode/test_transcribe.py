@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from espnet_ext.bin import export_onnx
 from espnet_ext.bin import transcribe as command
@@ -28,12 +27,13 @@ class Pitch:
 
     sample_rate, frame_samples = 16000, FRAME
     tokens = ["<blank>", "▁a", "b", "▁c", "d"]
+    token_type = "bpe"
 
-    def __call__(self, speech: torch.Tensor) -> torch.Tensor:
-        frames = speech[: len(speech) // FRAME * FRAME].view(-1, FRAME)
-        crossings = (frames[:, 1:] * frames[:, :-1] < 0).sum(dim=1)  # 40 ms of 25 n Hz have 2 n
-        token = (crossings / 20).round().long().clamp(max=4)
-        return torch.nn.functional.one_hot(token, 5).float().log()
+    def __call__(self, speech: np.ndarray) -> np.ndarray:
+        frames = speech[: len(speech) // FRAME * FRAME].reshape(-1, FRAME)
+        crossings = (frames[:, 1:] * frames[:, :-1] < 0).sum(axis=1)  # 40 ms of 25 n Hz have 2 n
+        token = np.minimum(np.round(crossings / 20).astype(int), 4)
+        return np.where(np.eye(5, dtype=bool)[token], 0.0, -20.0)
 
 
 def melody(letters: str) -> np.ndarray:
@@ -50,22 +50,23 @@ def test_windows_are_joined_without_loss_or_repetition(block, tmp_path):
     overlap = 8 * FRAME
     blocks = list(read_blocks(tmp_path / "a.wav", 16000, block * FRAME, overlap))
     assert len(blocks) == max(1, math.ceil((2 * len(letters) - 8) / (block - 8)))
-    words = transcribe(Pitch(), blocks, overlap)
-    whole = transcribe(Pitch(), [(0, torch.from_numpy(melody(letters)))], overlap)
+    words = list(transcribe(Pitch(), blocks, overlap))
+    whole = list(transcribe(Pitch(), [(0, melody(letters))], overlap))
     assert words == whole and len(words) > 20
     assert words[0] == Word("ab", 0.0, 3 * 0.04)  # to where the last letter begins
 
 
 def test_formats():
     words = [Word("one", 0.0, 0.4), Word("two", 0.5, 0.9), Word("three", 3661.5, 3662.0)]
-    assert FORMATS["txt"](words) == "one two three\n"
-    assert json.loads(FORMATS["json"](words))["words"][1] == {"word": "two", "start": 0.5, "end": 0.9}
-    assert FORMATS["srt"](words) == (
-        "1\n00:00:00,000 --> 00:00:00,900\none two\n\n2\n01:01:01,500 --> 01:01:02,300\nthree\n"
-    )
+    assert list(FORMATS["txt"](words)) == ["one", " two", " three", "\n"]
+    assert json.loads("".join(FORMATS["json"](words)))["words"][1] == {"word": "two", "start": 0.5, "end": 0.9}
+    assert list(FORMATS["srt"](words)) == [
+        "1\n00:00:00,000 --> 00:00:00,900\none two\n",
+        "\n2\n01:01:01,500 --> 01:01:02,300\nthree\n",
+    ]
     close = [Word("so", 0.0, 0.04), Word("then", 0.7, 0.74)]  # the first must not be shown over the second
-    assert "00:00:00,000 --> 00:00:00,700" in FORMATS["srt"](close)
-    assert [FORMATS[name]([]) for name in ("txt", "srt")] == ["\n", ""]
+    assert "00:00:00,000 --> 00:00:00,700" in "".join(FORMATS["srt"](close))
+    assert ["".join(FORMATS[name]([])) for name in ("txt", "srt")] == ["\n", ""]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,8 @@ def test_audio_too_short_for_the_subsampling_is_empty(tmp_path):
     assert shortest > 1600
     for source in (exp_dir, tmp_path / "onnx/model.onnx"):
         recognizer = open_recognizer(str(source))
-        lengths = [len(recognizer(torch.zeros(samples))) for samples in (10, 1601, shortest - 1, shortest, 16000)]
+        audio = np.zeros(16000, np.float32)
+        lengths = [len(recognizer(audio[:samples])) for samples in (10, 1601, shortest - 1, shortest, 16000)]
         assert lengths[:3] == [0, 0, 0] and lengths[3] == 1 < lengths[4]
 
 
