@@ -1,7 +1,7 @@
 r"""Transcribes audio files and folders with a CTC model: ESPnet's, or an exported ONNX file.
 
-Any length, sampling rate, number of channels and format that libsndfile reads. Long audio is processed in windows, in
-bounded memory, and its text is printed window by window. `-` is standard input; in --output_dir its name is `stdin`. A
+Any length, sampling rate, number of channels, and any format that libsndfile or FFmpeg reads: wav, flac, ogg, mp3, m4a,
+mp4, webm, wma and more. Long audio is processed in windows, in bounded memory, and its text is printed window by window. `-` is standard input; in --output_dir its name is `stdin`. A
 file that cannot be read is reported and left out; the exit status is then 1. Of a file that cannot be read to its end,
 the text that was printed stays.
 

@@ -72,7 +72,7 @@ def test_in_an_environment_without_it(model, tmp_path):
     [
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-            "is a pointer of git-lfs.*git lfs pull",
+            "is a git-lfs pointer.*git lfs pull",
         ),
         (b"", "is empty"),
         (b"no model", "cannot be loaded"),
