@@ -26,7 +26,7 @@ class Ranges:
         rate_wpm: Words per minute.
         pitch: Height of the voice, see `Prosody`.
         pitch_range: Liveliness, see `Prosody`.
-        level_dbfs: RMS of the spoken samples relative to full scale.
+        level_dbfs: Lowest, most frequent and highest RMS of the spoken samples relative to full scale.
         pause_sec: Shortest and longest pause; short ones are much more frequent (the median is an eighth of the range).
         pause_share: How many of the places between two words have a pause; before and after the words there is always
             one.
@@ -41,12 +41,12 @@ class Ranges:
     rate_wpm: tuple[int, int] = (130, 250)
     pitch: tuple[int, int] = (25, 75)
     pitch_range: tuple[int, int] = (20, 80)
-    level_dbfs: tuple[float, float] = (-45.0, -12.0)
+    level_dbfs: tuple[float, float, float] = (-45.0, -26.0, -12.0)
     pause_sec: tuple[float, float] = (0.0, 2.0)
     pause_share: float = 0.15
-    clean_share: float = 0.2
-    zeros_share: float = 0.3
-    quiet_share: float = 0.25
+    clean_share: float = 0.15
+    zeros_share: float = 0.2
+    quiet_share: float = 0.2
     quiet_dbfs: tuple[float, float] = (-80.0, -40.0)
     hold_sec: tuple[float, float] = (0.0, 0.3)
 
@@ -104,7 +104,7 @@ def make_utterance(
     spoken = np.concatenate([np.full(len(piece), number % 2 == 1) for number, piece in enumerate(pieces)])
     noise, quiet = _backgrounds([len(piece) for piece in pieces], babble, rng)
     speech = np.concatenate(pieces)
-    return " ".join(words), mix(speech, spoken, noise, rng.uniform(*snr_db), rng.uniform(*RANGES.level_dbfs)) + quiet
+    return " ".join(words), mix(speech, spoken, noise, rng.uniform(*snr_db), rng.triangular(*RANGES.level_dbfs)) + quiet
 
 
 def _backgrounds(lengths: list[int], babble: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
