@@ -2,7 +2,7 @@
 
 A recognizer that never heard a pause puts words into it, and one that never heard digital silence (samples that are
 exactly zero) does so where a recording begins or ends with it. So pauses are drawn up to two seconds, and each is
-filled by the noise that is behind the speech too, by digital silence, or by another, quiet noise.
+filled by the noise that is behind the speech too, by digital silence, or by another noise.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class Ranges:
             one.
         clean_share: How many utterances have no noise behind the speech.
         zeros_share: How many pauses are filled with digital silence.
-        quiet_share: How many pauses are filled with a quiet noise of their own.
-        quiet_dbfs: RMS of that quiet noise.
+        other_share: How many pauses are filled with a noise of their own.
+        other_dbfs: RMS of that noise, which may be louder than the speech: it is not its level that makes a word.
         hold_sec: How long the noise behind the speech goes on into a pause that is filled with something else.
     """
 
@@ -46,8 +46,8 @@ class Ranges:
     pause_share: float = 0.15
     clean_share: float = 0.15
     zeros_share: float = 0.2
-    quiet_share: float = 0.2
-    quiet_dbfs: tuple[float, float] = (-80.0, -40.0)
+    other_share: float = 0.25
+    other_dbfs: tuple[float, float] = (-80.0, -20.0)
     hold_sec: tuple[float, float] = (0.0, 0.3)
 
 
@@ -102,9 +102,9 @@ def make_utterance(
         pieces += [piece, np.zeros(draw_pause(rng))]
         start = end
     spoken = np.concatenate([np.full(len(piece), number % 2 == 1) for number, piece in enumerate(pieces)])
-    noise, quiet = _backgrounds([len(piece) for piece in pieces], babble, rng)
+    noise, other = _backgrounds([len(piece) for piece in pieces], babble, rng)
     speech = np.concatenate(pieces)
-    return " ".join(words), mix(speech, spoken, noise, rng.uniform(*snr_db), rng.triangular(*RANGES.level_dbfs)) + quiet
+    return " ".join(words), mix(speech, spoken, noise, rng.uniform(*snr_db), rng.triangular(*RANGES.level_dbfs)) + other
 
 
 def _backgrounds(lengths: list[int], babble: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -116,17 +116,17 @@ def _backgrounds(lengths: list[int], babble: np.ndarray, rng: np.random.Generato
         rng: Source of every choice.
 
     Returns:
-        The noise behind the speech, of any scale and zero where a pause is filled with something else, and what quiet
+        The noise behind the speech, of any scale and zero where a pause is filled with something else, and what other
         noise these pauses have, at its own level; both float64, (num_samples,).
     """
     total = sum(lengths)
     make_noise = (white_noise, pink_noise, partial(excerpt, babble))[rng.integers(3)]
     noise = np.zeros(total) if rng.uniform() < RANGES.clean_share else make_noise(total, rng=rng)
-    quiet = np.zeros(total)
+    other = np.zeros(total)
     bounds = np.cumsum([0, *lengths])
     for number in range(0, len(lengths), 2):
         fill = rng.uniform()
-        if fill > RANGES.zeros_share + RANGES.quiet_share:
+        if fill > RANGES.zeros_share + RANGES.other_share:
             continue
         first, last = number == 0, number == len(lengths) - 1
         hold_before, hold_after = (int(SAMPLE_RATE * rng.uniform(*RANGES.hold_sec)) for _ in range(2))
@@ -136,7 +136,7 @@ def _backgrounds(lengths: list[int], babble: np.ndarray, rng: np.random.Generato
             continue
         noise[begin:end] = 0.0
         if fill > RANGES.zeros_share:
-            other = (white_noise, pink_noise)[rng.integers(2)](end - begin, rng)
-            level = 10 ** (rng.uniform(*RANGES.quiet_dbfs) / 20)
-            quiet[begin:end] = other * (level / np.sqrt(np.mean(other**2)))
-    return noise, quiet
+            fresh = (white_noise, pink_noise)[rng.integers(2)](end - begin, rng)
+            level = 10 ** (rng.uniform(*RANGES.other_dbfs) / 20)
+            other[begin:end] = fresh * (level / np.sqrt(np.mean(fresh**2)))
+    return noise, other
