@@ -130,8 +130,8 @@ def main() -> None:
     text = (
         f"# Silence ({args.data_dir.name})\n\n{layout(Table(head, rows, 1))}\n\n"
         "- WER with silence: the silence is added at both ends of every utterance.\n"
-        f"- Each WER is the mean of {len(_SHIFTS_SEC)} begins: {', '.join(f'{1000 * sec:g}' for sec in _SHIFTS_SEC)} ms "
-        "more in front.\n"
+        f"- Each WER is the mean of {len(_SHIFTS_SEC)} begins: "
+        f"{', '.join(f'{1000 * sec:g}' for sec in _SHIFTS_SEC)} ms more in front.\n"
         f"- Words in silence: all that is recognised in silence alone, {', '.join(f'{sec:g}' for sec in _ALONE_SEC)} s "
         f"of it; of noise {_DRAWS} draws each, so {_DRAWS * len(_ALONE_SEC)} signals.\n"
         "- Zeros are digital silence; levels of noise are relative to full scale.\n"
