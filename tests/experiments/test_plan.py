@@ -180,7 +180,7 @@ def test_finished_runs_notice_changed_configurations_and_find_the_validation_set
     assert run.is_done
     finetune = recipe / "conf/scratch.yaml"
     text = finetune.read_text()
-    finetune.write_text(text.replace("max_epoch: 3", "max_epoch: 4"))
+    finetune.write_text(text.replace("max_epoch: 4", "max_epoch: 5"))
     run.compare_configurations()
     assert not run.is_done
     assert run.open_directories() == {model.exp_dir for model in run.models if model.name == "e2"}  # no teacher
