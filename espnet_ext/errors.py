@@ -1,5 +1,6 @@
 """Errors that a user can act on, shown as one line instead of a traceback."""
 
+import errno
 import os
 import re
 import select
@@ -9,6 +10,9 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib import metadata
 from importlib.util import find_spec
+
+# Nothing tells afterwards that it was stdout, where Python does not buffer; of any file the line says all.
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(ValueError):
@@ -70,7 +74,7 @@ def run_main(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if not _drop_output():
+        if not _drop_output() and error.errno not in _DISK_FULL:
             raise
         if isinstance(error, BrokenPipeError):
             sys.exit(141)

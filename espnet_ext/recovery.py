@@ -23,7 +23,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from espnet_ext.checkpoints.load import CorruptFileError, load_saved
+from espnet_ext.checkpoints.load import CorruptFileError, corruption, load_saved
 from espnet_ext.checkpoints.whole import damaged_part
 from espnet_ext.errors import UserError
 from espnet_ext.train_log import EpochStats, from_reporter, non_finite_losses, read_logs, stopped_as_invalid
@@ -114,7 +114,7 @@ def recover(exp_dir: Path, log: Callable[[str], None] = print) -> int:
     epoch = state["reporter"]["epoch"]
     _repair_epoch_models(exp_dir, state, log)
     for averaged in sorted(exp_dir.glob("*.ave_*best*.pth")):
-        if not averaged.is_symlink() and (wrong := _corruption(averaged)):
+        if not averaged.is_symlink() and (wrong := corruption(averaged)):
             averaged.unlink()
             log(f"removed {averaged}: it was {wrong}; ESPnet writes it again at the end of the training")
     _repair_links(exp_dir, state, log)
@@ -180,17 +180,6 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _corruption(path: Path) -> str | None:
-    """Returns what is wrong with a file of `torch.save`; None where it is whole."""
-    try:
-        load_saved(path)
-    except CorruptFileError as error:
-        return str(error)
-    except FileNotFoundError:
-        return "missing"
-    return None
-
-
 def _save(data: object, path: Path) -> None:
     """`torch.save`, but the file appears complete or not at all."""
     import torch
@@ -239,7 +228,7 @@ def _repair_epoch_models(exp_dir: Path, state: dict, log: Callable[[str], None])
     """Makes every epoch model that may be averaged present and complete, or ineligible."""
     last = state["reporter"]["epoch"]
     for _, path in _epoch_models(exp_dir):
-        if wrong := _corruption(path):
+        if wrong := corruption(path):
             path.unlink()
             log(f"removed {path}: it was {wrong}")
     last_model = exp_dir / f"{last}epoch.pth"

@@ -46,7 +46,7 @@ def check_complete(kind: str, configs: Sequence[str], merged: Mapping[str, Any])
 
 def _says(config: Mapping[str, Any], key: str) -> bool:
     name, _, inner = key.partition(".")
-    return name in config and (not inner or inner in (config[name] or {}))
+    return name in config and (not inner or (isinstance(config[name], Mapping) and inner in config[name]))
 
 
 def _base(kind: str, configs: Sequence[str]) -> str:

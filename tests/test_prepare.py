@@ -187,6 +187,12 @@ def test_an_optimizer_that_loses_its_learning_rate_is_refused(files):
         prepare([replace(job, configs=(*job.configs, str(files / "sgd.yaml")))], vocab_size=10)
 
 
+def test_a_value_that_is_no_mapping_says_no_learning_rate(files):
+    change(files / "encrl.yaml", optim_conf=0.1)
+    with pytest.raises(UserError, match="encrl.yaml: optim_conf.lr missing"):
+        prepare(jobs(files), vocab_size=10)
+
+
 def test_an_encrl_that_no_cache_serves_is_refused(files):
     change(files / "encrl.yaml", criteria=[CRITERIA[0] | {"conf": {"masked": False}}])
     prepare(jobs(files), vocab_size=10)

@@ -4,7 +4,7 @@ What is read of a file, whatever its length:
 
 - WAV, RF64, W64, AIFF, CAF, AU, NIST, MP4, Matroska, ASF: heads of chunks, under 1 kB.
 - MP3 that counts its frames (Xing, Info, VBRI): the first 66 kB.
-- FLAC, Ogg: the header, and at most 0.3 MB at the end and at four places in between.
+- FLAC, Ogg: the header, and at most 0.3 MB at the end and at four places in between; of Ogg the first page too.
 - MP3 without a count, or with more behind what was counted: all of it.
 
 What cannot be known: where raw AAC or AMR should end, MP3 without a count, or a webm whose browser left the size open.

@@ -6,6 +6,8 @@ from espnet_ext.audio.view import View
 
 # Less than the step of any front end: a header that counts a few bytes too many loses nothing that can be heard.
 INAUDIBLE_SEC = 0.01
+# So many bytes or samples, or more, say headers and libsndfile where they do not know the length.
+NO_LENGTH = 1 << 62
 # How recordings begin, by whose sight a second one after the first is known.
 _MAGICS = (
     b"RIFF",

@@ -4,6 +4,8 @@ The frames at the end and at a few places in between tell whether samples lack a
 """
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from espnet_ext.audio.extent import INAUDIBLE_SEC, Extent, missing_text
 from espnet_ext.audio.view import View
@@ -43,7 +45,7 @@ def flac(view: View, offset: int) -> Extent:
         if _AGAIN.search(data):
             return Extent("FLAC", joined=True)
         frames = _frames(data, block, first[2])
-        for place, sample, count in frames if last else frames[:1]:
+        for place, sample, count in frames if last else islice(frames, 1):
             if spot + place > last_place and sample <= last_sample:
                 return Extent("FLAC", joined=True)
             last_place, last_sample, end = spot + place, sample, sample + count
@@ -63,14 +65,12 @@ def _audio_start(view: View, offset: int) -> int:
     return offset
 
 
-def _frames(data: bytes, block: int, alike: bytes) -> list[tuple[int, int, int]]:
-    """Returns place, first sample and number of samples of the frames whose header is in the data."""
-    found = []
+def _frames(data: bytes, block: int, alike: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yields place, first sample and number of samples of the frames whose header is in the data."""
     for match in _SYNC.finditer(data):
         header = _header(data[match.start() : match.start() + _HEADER_BYTES], block)
         if header and header[2] == alike:
-            found.append((match.start(), header[0], header[1]))
-    return found
+            yield match.start(), header[0], header[1]
 
 
 def _header(data: bytes, block: int) -> tuple[int, int, bytes] | None:

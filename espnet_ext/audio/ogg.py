@@ -1,6 +1,11 @@
-"""Ogg: numbered pages, of which the last says that it is the last."""
+"""Ogg: numbered pages with sums, of which the last says that it is the last.
+
+Decoders pass over a damaged page. In the middle that leaves fewer samples than there should be. Of the first and the
+last one it does not, because the length is counted from one to the other. So the sums of those two are compared here.
+"""
 
 import re
+import zlib
 from dataclasses import dataclass
 
 from espnet_ext.audio.extent import Extent
@@ -11,15 +16,18 @@ _LONGEST_PAGE = 27 + 255 + 255 * 255
 _WINDOW = 1 << 14
 _CAPTURE = re.compile(rb"OggS\x00")
 _FIRST, _LAST = 2, 4
+_SUM = slice(22, 26)  # in the header of a page
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 @dataclass(frozen=True)
 class _Page:
-    """Header of a page: where it is, bytes of it, flags, which stream, and its number there."""
+    """Header of a page: where it is, bytes of it, flags, position in samples, which stream, and its number there."""
 
     place: int
     size: int
     flags: int
+    position: int
     stream: int
     number: int
 
@@ -33,6 +41,9 @@ def ogg(view: View) -> Extent:
     while (page := _page(view, start)) and page.flags & _FIRST:  # several begin together: sound and video
         streams.add(page.stream)
         start += page.size
+    sound = start
+    while (begin := _page(view, sound)) and not begin.position:  # headers of the coder, whose position is 0
+        sound += begin.size
     spots = [start + (view.size - start) * i // (_PROBES + 1) for i in range(1, _PROBES + 1)]
     spots.append(max(start, view.size - 2 * _LONGEST_PAGE))
     before, last = first, first
@@ -49,6 +60,9 @@ def ogg(view: View) -> Extent:
             last = page
     if last.place + last.size > view.size or not last.flags & _LAST:
         return Extent("Ogg", "the page that ends the stream is missing")
+    for page in (begin, last):
+        if page and not _is_whole(view, page):
+            return Extent("Ogg", f"the page at byte {page.place} does not have its sum")
     return Extent("Ogg")
 
 
@@ -58,7 +72,21 @@ def _page(view: View, place: int) -> _Page | None:
         return None
     lacing = view.at(place + 27, head[26])
     size = 27 + head[26] + sum(lacing)
-    return _Page(place, size, head[5], int.from_bytes(head[14:18], "little"), int.from_bytes(head[18:22], "little"))
+    position, stream, number = (
+        int.from_bytes(head[first:end], "little") for first, end in ((6, 14), (14, 18), (18, 22))
+    )
+    return _Page(place, size, head[5], position, stream, number)
+
+
+def _is_whole(view: View, page: _Page) -> bool:
+    """Tells whether a page has its sum: a CRC-32 as zlib's, but with the bits of every byte from the other end."""
+    data = bytearray(view.at(page.place, page.size))
+    if len(data) < page.size:  # of a stream, not kept
+        return True
+    stored = int.from_bytes(data[_SUM], "little")
+    data[_SUM] = bytes(4)
+    crc = zlib.crc32(data.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int.from_bytes(crc.to_bytes(4, "little").translate(_REVERSED), "big") == stored
 
 
 def _pages(view: View, offset: int, count: int) -> list[_Page]:

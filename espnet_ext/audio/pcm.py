@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from espnet_ext.audio.extent import INAUDIBLE_SEC, Extent, begins_recording, missing_text
+from espnet_ext.audio.extent import INAUDIBLE_SEC, NO_LENGTH, Extent, begins_recording, missing_text
 from espnet_ext.audio.view import View
 
 _AU_SAMPLE_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
@@ -98,7 +98,7 @@ def riff(view: View) -> Extent:
             layout.frame_bytes = align if align == channels * ((bits + 7) // 8) else 0
         elif name == b"data":
             if kind != "WAV" and size == 0xFFFFFFFF:
-                size = wide_data if wide_data < 1 << 62 else 0
+                size = wide_data if wide_data < NO_LENGTH else 0
                 unsized = size == 0
             else:
                 unsized = _placeholder(size) and start + size > view.size
@@ -147,7 +147,7 @@ def w64(view: View) -> Extent:
             layout.frame_bytes = align if align == channels * ((bits + 7) // 8) else 0
         elif head[:16] == b"data" + _W64_TAIL:
             layout.data, layout.end = offset + 24, offset + size
-            layout.declared = None if size <= 24 or size >= 1 << 62 else size - 24
+            layout.declared = None if size <= 24 or size >= NO_LENGTH else size - 24
             return _extent("W64", view, layout)
         offset += max(24, (size + 7) // 8 * 8)
     return Extent("W64")

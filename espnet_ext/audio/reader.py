@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from espnet_ext.audio.examine import examine
-from espnet_ext.audio.extent import Extent
+from espnet_ext.audio.extent import NO_LENGTH, Extent
 from espnet_ext.audio.pyav import decode
 from espnet_ext.audio.view import FileView, StreamView
 from espnet_ext.errors import UserError
@@ -24,7 +24,6 @@ _READ_ON = ("FLAC", "MP3", "Ogg")
 # What is decoded while it arrives. Of other formats all has to be there, to read it or to know that nothing lacks.
 _STREAMED = (b"RIFF", b"fLaC", b"\x1aE\xdf\xa3")
 _READ_SAMPLES = 1 << 16
-_NO_LENGTH = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _from_file(file: BinaryIO, name: str, stack: ExitStack) -> Recording:
     except (soundfile.LibsndfileError, RuntimeError) as error:
         return _with_pyav(file, extent, name, stack, getattr(error, "error_string", str(error)))
     guessed = extent.kind == "MP3" and extent.unsized
-    if extent.joined or guessed or not extent.samples <= sound.frames < _NO_LENGTH:
+    if extent.joined or guessed or not extent.samples <= sound.frames < NO_LENGTH:
         return _with_pyav(file, extent, name, stack, f"libsndfile finds {sound.frames} samples")
     least = extent.samples if extent.kind == "MP3" else sound.frames  # it may give a few frames less than it says
     blocks = _checked(_libsndfile_blocks(sound, name), name, lambda: least)

@@ -147,7 +147,10 @@ def _check_meta(file: zipfile.ZipFile, names: set[str], archive: Path) -> None:
     """Reads what ESPnet is going to read as YAML."""
     metas = [info for info in file.infolist() if PurePosixPath(info.filename).name == "meta.yaml"]
     if not metas:
-        raise UserError(f"{archive} is no model packed by ESPnet (stage 14 of asr.sh): there is no meta.yaml in it")
+        raise UserError(
+            f"{archive} is no model packed by ESPnet (stage 14 of asr.sh), or it is cut off: there is no meta.yaml in "
+            "it; copy or download it again"
+        )
     for name in check_meta(_read_yaml(file, metas[0].filename, archive), names, archive):
         _read_yaml(file, name, archive)
 

@@ -46,6 +46,17 @@ def load_saved(path: Path, mmap: bool = False) -> dict:
         raise CorruptFileError(incomplete) from error
 
 
+def corruption(path: Path) -> str | None:
+    """Returns what is wrong with a file of `torch.save`; None where it is whole."""
+    try:
+        load_saved(path)
+    except CorruptFileError as error:
+        return str(error)
+    except FileNotFoundError:
+        return "missing"
+    return None
+
+
 def why_not_loaded(error: Exception) -> str:
     """Returns why ESPnet did not load a model, without ESPnet's advice to load it unsafely."""
     from espnet2.torch_utils.safe_torch_load import UnsafeLoadRefusedError

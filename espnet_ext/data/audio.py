@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_ext.audio.examine import examine
-from espnet_ext.audio.extent import Extent
+from espnet_ext.audio.extent import NO_LENGTH, Extent
 from espnet_ext.audio.pcm import sphere_fields
 from espnet_ext.audio.view import FileView
 
 _FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")
 _READ_FRAMES = 1 << 20
-_NO_LENGTH = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def _read(source: io.BufferedReader | io.BytesIO, name: str) -> Audio:
 def _check_samples(file: object, audio: Audio, extent: Extent, name: str) -> None:
     import numpy as np
 
-    if not extent.samples <= audio.num_samples < _NO_LENGTH:
-        there = f"{audio.num_samples} of at least {extent.samples}" if audio.num_samples < _NO_LENGTH else "no length"
+    if not extent.samples <= audio.num_samples < NO_LENGTH:
+        there = f"{audio.num_samples} of at least {extent.samples}" if audio.num_samples < NO_LENGTH else "no length"
         raise BadAudioError(
             f"audio {name} has a header without its length: libsndfile, with which ESPnet reads, finds {there} "
             "samples; write it anew: ffmpeg -i IN OUT.flac, or of a WAV file: sox --ignore-length IN OUT"

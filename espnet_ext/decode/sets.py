@@ -101,7 +101,7 @@ class DecodingSet:
         """Reads the audio of an utterance, (samples,).
 
         Raises:
-            UserError: It cannot be read.
+            UserError: It cannot be read, has several channels, or is not finite, of which a model would make no word.
         """
         try:
             _, item = self.audio[name]
@@ -112,6 +112,11 @@ class DecodingSet:
             raise UserError(
                 f"{self.directory / 'wav.scp'}: {name} has {signal.size(1)} channels, the model takes one; prepare "
                 "the set again with a file of one channel, or in data/<set>/wav.scp with 'sox FILE -t wav - remix - |'"
+            )
+        if not signal.isfinite().all():
+            raise UserError(
+                f"{self.directory / 'wav.scp'}: the audio of {name} holds samples that are not finite; repair the "
+                "recording or leave it out, then prepare the data again (stages 1-5)"
             )
         return signal
 

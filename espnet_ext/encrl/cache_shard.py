@@ -212,10 +212,5 @@ def _hear(name: str, audio: dict[str, HeardAudio]) -> Tensor:
     data, source = _worker["data"], _worker["sources"][name]
     state = FileStates()[source]  # before it is read: a change while it is read shows later
     signal = data.read(name).float()
-    if not torch.isfinite(signal).all():
-        raise UserError(
-            f"{data.directory / 'wav.scp'}: the audio of {name} holds samples that are not finite; repair the "
-            "recording or leave it out, then prepare the data again (stages 1-5)"
-        )
     audio[name] = HeardAudio.of(signal, state, source)
     return signal

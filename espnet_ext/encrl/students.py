@@ -30,7 +30,7 @@ def read_students(value: Sequence[str] | Mapping[str, Any]) -> dict[str, dict[st
     """Reads `--students NAME=CONFIG ...`, or a mapping of names to files or to configurations.
 
     Raises:
-        UserError: no student, a malformed entry, a bad name, or a key that describes no model.
+        UserError: no student, a malformed entry, a bad name or the same twice, or a key that describes no model.
     """
     if not value:
         raise UserError("--students is empty; give at least one NAME=CONFIG, e.g. e6=conf/e6.yaml")
@@ -38,6 +38,9 @@ def read_students(value: Sequence[str] | Mapping[str, Any]) -> dict[str, dict[st
         entries = [entry.split("=", 1) for entry in value]
         if any(len(entry) != 2 for entry in entries):
             raise UserError(f"--students takes NAME=CONFIG ..., e.g. e6=conf/e6.yaml, not {' '.join(value)}")
+        names = [name for name, _ in entries]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UserError(f"--students: '{twice}' comes twice; give each student a name of its own")
         value = dict(entries)
     students = {}
     for name, config in value.items():

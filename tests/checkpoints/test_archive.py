@@ -144,6 +144,16 @@ def test_meta_names_only_files_of_the_archive(archive, tmp_path, named):
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 21))
 
 
+def test_an_archive_that_ends_within_a_checkpoint(archive):
+    """A checkpoint is an archive too: what is left looks like one of tensors."""
+    data = archive.read_bytes()
+    with zipfile.ZipFile(archive) as file:
+        info = file.getinfo(STATISTICS)
+    archive.write_bytes(data[: info.header_offset])
+    assert zipfile.is_zipfile(archive)
+    refused(archive, "is no model packed by ESPnet .*, or it is cut off: .*; copy or download it again")
+
+
 @pytest.mark.parametrize("name", ["meta.yaml", CONFIG])
 def test_aliases_of_aliases(archive, name):
     rewrite(archive, lambda files: files.update({name: files[name] + BOMB.encode()}))

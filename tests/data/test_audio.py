@@ -1,5 +1,6 @@
 """The check of a recording: what ESPnet would not read whole is an error, with file, reason and remedy."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,21 @@ def test_neither_torch_nor_espnet_is_needed(tmp_path):
         "assert read_audio_header(sys.argv[1]).channels == 1\nassert not {'torch', 'espnet2'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("kind", ["ogg", "opus"])
+def test_a_damaged_page_from_or_to_which_the_length_is_counted_is_found(kind, place, tmp_path):
+    """Decoders pass over it, and find as many samples as are left."""
+    path = write(tmp_path / f"a.{kind}", tone(30.0))
+    data = bytearray(path.read_bytes())
+    pages = [match.start() for match in re.finditer(rb"OggS", data)]
+    sound = [page for page in pages if data[page + 6 : page + 14] != bytes(8)]
+    begin = (sound[0] if place == "first" else sound[-1]) + 400
+    assert begin + 100 < len(data)
+    data[begin : begin + 100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(
+        BadAudioError, match=rf"a\.{kind} is truncated.*the page at byte {begin - 400} does not have its sum"
+    ):
+        read_audio_header(str(path))

@@ -166,6 +166,15 @@ def test_more_channels_are_refused_with_a_remedy(exp_dir, data_dir, tmp_path):
         decode(exp_dir, data_dir, tmp_path / "greedy")
 
 
+def test_audio_that_is_not_finite_is_no_utterance_without_words(exp_dir, data_dir, tmp_path):
+    signal = np.zeros(16000, np.float32)
+    signal[7] = np.inf
+    soundfile.write(data_dir / "b.wav", signal, 16000, "FLOAT")
+    with pytest.raises(UserError, match="the audio of b holds samples that are not finite"):
+        decode(exp_dir, data_dir, tmp_path / "greedy")
+    assert not (tmp_path / "greedy/text").exists()
+
+
 def test_a_model_without_ctc_is_refused(tmp_path):
     conf = model_conf() | {"model_conf": {"ctc_weight": 0.0}, "decoder": "transformer"}
     with pytest.raises(UserError, match="no trained CTC output"):

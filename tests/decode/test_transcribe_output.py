@@ -186,14 +186,15 @@ def test_a_reader_that_has_enough(unbuffered, model, tmp_path):
     assert in_shell(f"{command_line} | head -n 3 > /dev/null", unbuffered) == ("", "0")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # path.sh of a recipe sets it
 @pytest.mark.parametrize("size, target, status, message", [
     (10, "| true", "141", ""),  # in the buffer to the end
     (1 << 20, "| true", "141", ""),
     (10, "> /dev/full", "2", "error: the output cannot be written: No space left on device\n"),
 ])  # fmt: skip
-def test_every_command_ends_quietly_where_its_output_ends(size, target, status, message):
+def test_every_command_ends_quietly_where_its_output_ends(size, target, status, message, unbuffered):
     code = "import time; from espnet_ext.errors import run_main; time.sleep(0.5); run_main(lambda: print('x' * %d))"
-    assert in_shell(f'{sys.executable} -c "{code % size}" {target}', "") == (message, status)
+    assert in_shell(f'{sys.executable} -c "{code % size}" {target}', unbuffered) == (message, status)
 
 
 def test_errors_that_are_not_of_the_output_are_raised():

@@ -13,6 +13,7 @@ from espnet_ext.encrl.agreement import check_agreement
 from espnet_ext.encrl.criteria import Criterion, parse_criteria
 from espnet_ext.encrl.model import _cer
 from espnet_ext.encrl.outputs import Outputs
+from espnet_ext.encrl.students import read_students
 from espnet_ext.errors import UserError
 from espnet_ext.tasks.encrl import EncRLTask
 from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
@@ -338,3 +339,8 @@ def test_students_with_dashes_in_their_names_are_told_apart(teacher_exp):
     model = build(teacher_exp, students={"a-b": model_conf(1), "c-b": model_conf(2)})
     _, stats, _ = run(model, make_batch())
     assert {"a-b_loss", "c-b_loss"} <= stats.keys()
+
+
+def test_a_name_is_given_once():
+    with pytest.raises(UserError, match="--students: 'e4' comes twice"):
+        read_students(["e4=conf/e4.yaml", "e2=conf/e2.yaml", "e4=conf/other.yaml"])
