@@ -59,13 +59,13 @@ def find(expdir: Path, student: str, start: str, config: str = "") -> Lineage:
     Args:
         expdir: where the experiments are.
         student: its name.
-        start: as `source` in `lineage.yaml`.
+        start: as `init` in `run.json`.
         config: a part of the experiment's name.
 
     Raises:
         UserError: there is none, or several.
     """
-    paths = sorted(expdir.glob(f"asr_{student}_*/lineage.yaml"))
+    paths = sorted(expdir.glob(f"asr_{student}_*/run.json"))
     found = [trace(path.parent, []) for path in paths if config in path.parent.name]
     found = [one for one in found if (one.model, one.start) == (student, start) and one.training.history]
     if start == "scratch":
@@ -95,9 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--expdir", type=Path, default=Path("exp"))
     parser.add_argument("--students", nargs="+", default=["e6", "e4", "e2"])
-    parser.add_argument(
-        "--start", default="encrl", help="How the finetuned students started: 'source' in their lineage.yaml"
-    )
+    parser.add_argument("--start", default="encrl", help="How the finetuned students started: 'init' in their run.json")
     parser.add_argument(
         "--scratch_config", default="", help="Config that the models from scratch were trained with, where several were"
     )

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from espnet_ext.bin.report import write_text
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.report.scores import JIWER_FILE, Score, Utterance, sclite_speaker
+from espnet_ext.report.write import write_text
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,191 @@
+"""Stages 12-13: every model decoded and scored, where it was not with the present model, data and options."""
+
+import shlex
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from espnet_ext.errors import UserError
+from espnet_ext.files import file_sha256
+from espnet_ext.recipe.digests import text_digest
+from espnet_ext.recipe.jobs import Job, Scheduler
+from espnet_ext.recipe.lineage import checkpoint_digest
+from espnet_ext.recipe.names import Model
+from espnet_ext.recipe.processes import locked, run_logged
+from espnet_ext.record import Record, differences, plain
+from espnet_ext.report.scores import JIWER_FILE, SCLITE_FILE, read_sclite
+
+if TYPE_CHECKING:
+    from espnet_ext.recipe.recipe import Recipe
+
+
+def decode_and_score(recipe: "Recipe") -> None:
+    """Stages 12-13."""
+    options = recipe.options
+    for model in recipe.models:
+        if not model.checkpoint.exists():
+            raise UserError(f"{model.checkpoint} does not exist: run stage 11 first")
+    if options.covers(13) and not shutil.which("sclite"):
+        recipe.say("sclite is not on PATH (tools/install.sh says how to get it): scoring by jiwer, marked in the table")
+    read = _read_by_decoding(recipe)
+    recipe.terminal.expect(len(recipe.models))
+    jobs = [Job(model.title, partial(_decode_model, recipe, model, read)) for model in recipe.models]
+    Scheduler(options.model_nj, recipe.say).work(jobs)
+
+
+def _read_by_decoding(recipe: "Recipe") -> dict[str, Any]:
+    """Returns what decoding and scoring read, but for the model."""
+    options = recipe.options
+    words = options.inference_args.split()
+    files = [word for word in [*words, options.inference_config] if word and Path(word).is_file()]
+    decoding: dict[str, Any] = {"decoder": options.decoder, "arguments": words}
+    decoding["files"] = {name: file_sha256(Path(name)) for name in files}
+    decoding["audio"] = {name: recipe.audio.of(options.data / name / "wav.scp") for name in options.decoded_sets}
+    if options.decoder == "lexicon":
+        decoding["lexicon"] = text_digest(_lexicon(recipe))
+    scoring: dict[str, Any] = {"tool": "sclite" if shutil.which("sclite") else "jiwer"}
+    scoring["text"] = {name: text_digest(options.data / name / "text") for name in options.decoded_sets}
+    names = ("hyp_cleaner", "score_opts", "local_score_opts")
+    scoring["options"] = {name: options.asr[name] for name in names if name in options.asr}
+    scoring["options"] |= {"nlsyms_txt": options.nlsyms_txt, "cleaner": options.cleaner}
+    return {"decoding": decoding, "scoring": scoring}
+
+
+def _lexicon(recipe: "Recipe") -> Path:
+    return recipe.options.data / (recipe.options.train_set + recipe.options.sp) / "text"
+
+
+def _decode_model(recipe: "Recipe", model: Model, read: dict[str, Any]) -> None:
+    directory = model.exp_dir / recipe.names.inference_tag
+    with locked(
+        directory / ".lock",
+        waiting=lambda: recipe.say(
+            f"Stages 12-13: {model.title}: another run is at work in {directory}; waiting for it"
+        ),
+    ):
+        _decode_locked(recipe, model, directory, read)
+
+
+def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[str, Any]) -> None:
+    options, place = recipe.options, recipe.terminal.count(recipe.options.model_nj)
+    made_of = plain({**read, "decoding": {**read["decoding"], "model": checkpoint_digest(model.checkpoint)}})
+    texts = [f"{name}/text" for name in options.decoded_sets]
+    record = _adopted(recipe, model, directory, made_of, texts)
+    changes = [] if record is None else record.changes(made_of)
+    is_decoded = record is not None and record.content["state"] in ("decoded", "finished") and not record.damaged()
+    if is_decoded and changes and options.on_change == "keep":
+        recipe.say(
+            f"Stages 12-13: {model.title}: kept (--on_change keep), though these differ: {'; '.join(changes[:4])}"
+        )
+        changes, made_of = [], record.made_of
+    elif is_decoded and changes and options.on_change == "fail":
+        raise UserError(
+            f"{directory} was decoded and scored with something else: {'; '.join(changes[:4])}; "
+            "--on_change redo does it anew"
+        )
+    if is_decoded and not changes and record.content["state"] == "finished":
+        recipe.say(f"Stages 12-13: {model.title}: already scored ({directory})")
+        return
+    is_decoded = is_decoded and not differences(record.made_of["decoding"], made_of["decoding"])
+    stages = f"Stages {max(12, options.stage)}-{min(13, options.stop_stage)}"
+    why = f" again, for these changes: {'; '.join(changes[:3])}" if changes else ""
+    recipe.say(f"{stages}: {model.title}: decoding and scoring{why}{place}")
+    if not is_decoded:
+        if options.stage > 12:
+            raise UserError(
+                f"{directory} does not hold the text of the present model, data and options: run stage 12 first"
+            )
+        record = Record.begin(directory, "decoding", made_of, tag=directory.name)
+        for name in texts:  # whatever fails from here on, texts of an earlier model must not be scored
+            (directory / name).unlink(missing_ok=True)
+        if options.decoder == "espnet":
+            recipe.step(f"decode_{model.exp_dir.name}", _asr(recipe, model, 12))
+        else:
+            _decode_ctc(recipe, model, directory)
+        record.finish(texts, state="decoded")
+    if options.stop_stage >= 13:
+        record.content["made_of"] = made_of
+        _score(recipe, model, directory)
+        scores = [
+            str(path.relative_to(directory))
+            for name in options.decoded_sets
+            for path in (directory / name).glob("score_?er/result*")
+        ]
+        record.finish([*texts, *scores])
+
+
+def _adopted(
+    recipe: "Recipe", model: Model, directory: Path, made_of: dict[str, Any], texts: list[str]
+) -> Record | None:
+    """Returns the record; of what an earlier version scored with the present model, a new one."""
+    record, mark = Record.read(directory), directory / ".scored"
+    if record is not None or not mark.is_file():
+        return record
+    files = [directory / name for name in texts]
+    if mark.stat().st_mtime < model.checkpoint.stat().st_mtime or not all(path.is_file() for path in files):
+        return None
+    record = Record.begin(directory, "decoding", made_of, tag=directory.name, adopted=True)
+    record.finish(texts)
+    mark.unlink()
+    recipe.say(f"{directory}: scored by an earlier version, taken as of the present data")
+    return record
+
+
+def _asr(recipe: "Recipe", model: Model, stage: int, *words: str) -> list[str]:
+    return recipe.asr(stage, stage, "--asr_exp", str(model.exp_dir), "--inference_asr_model", model.file, *words)
+
+
+def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
+    """asr.sh's stage 12 for all sets in one job."""
+    options, log = recipe.options, directory / "ctc_decode.log"
+    gpus = int(options.gpu_inference)
+    words = ["--exp_dir", str(model.exp_dir), "--asr_model_file", model.file, "--data_dir", str(options.data)]
+    words += ["--test_sets", " ".join(options.decoded_sets), "--audio_format", options.audio_format]
+    words += ["--output_dir", str(directory), "--ngpu", str(gpus), "--search", options.decoder]
+    words += ["--config", options.inference_config] if options.inference_config else []
+    words += ["--lexicon_text", str(_lexicon(recipe))] if options.decoder == "lexicon" else []
+    kind = "cuda_cmd" if gpus else "decode_cmd"
+    call = recipe.submit(kind, gpus, log, "espnet_ext.bin.ctc_decode", *words, *options.inference_args.split())
+    threads = recipe.threads_of_each(options.inference_nj)
+    recipe.step(f"decode_{model.exp_dir.name}", call, threads=threads, job_log=log)
+    import humanfriendly
+
+    for name in options.decoded_sets:
+        logs = directory / name / "logdir"
+        call = [*shlex.split(options.python), "pyscripts/utils/calculate_rtf.py", "--log-dir", str(logs)]
+        call += ["--log-name", "asr_inference", "--input-shift", str(1000 / humanfriendly.parse_size(options.fs))]
+        call += ["--start-times-marker", "speech length", "--end-times-marker", "best hypo"]
+        run_logged(call, logs / "calculate_rtf.log")
+
+
+def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
+    """Stage 13 by asr.sh; without sclite, or where that fails on a set, by jiwer."""
+    options, name = recipe.options, f"score_{model.exp_dir.name}"
+    for folder in options.decoded_sets:
+        for path in (directory / folder).glob("score_*/result*"):
+            path.unlink()
+    if shutil.which("sclite"):
+        try:
+            recipe.step(name, _asr(recipe, model, 13))
+            return
+        except UserError as error:
+            recipe.say(f"{model.title}: {error}; scoring set by set")
+    for test_set, folder in zip(dict.fromkeys(options.test_sets), options.decoded_sets, strict=True):
+        if not shutil.which("sclite") or not _sclite(recipe, model, directory / folder, test_set):
+            words = ("--ref", str(options.data / folder / "text"), "--decode_dir", str(directory / folder))
+            recipe.step(name, recipe.python("espnet_ext.bin.score", *words))
+
+
+def _sclite(recipe: "Recipe", model: Model, directory: Path, test_set: str) -> bool:
+    """Scores one set by sclite; returns whether that gave a table. What a failed one wrote is removed."""
+    try:
+        recipe.step(f"score_{model.exp_dir.name}", _asr(recipe, model, 13, "--test_sets", test_set))
+        for kind in ("wer", "cer"):
+            read_sclite(directory / f"score_{kind}" / SCLITE_FILE)
+    except (UserError, OSError):
+        for path in directory.glob(f"score_*/{SCLITE_FILE}"):
+            path.unlink()
+        recipe.say(f"{model.title}: sclite fails on {test_set}: scored by jiwer, marked in the table ({JIWER_FILE})")
+        return False
+    return True
