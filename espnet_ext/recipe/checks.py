@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.publish import check_uploads, published
+from espnet_ext.recipe.publish import check_publication
 from espnet_ext.record import Record
 
 if TYPE_CHECKING:
@@ -21,13 +21,11 @@ def check(recipe: "Recipe") -> None:
         UserError: something would fail later.
     """
     options = recipe.options
-    check_uploads(recipe)
+    check_publication(recipe)
     for name in options.students:
         path = Path(options.conf_dir, f"{name}.yaml")
         if options.covers(1, 11) and not path.is_file():
             raise UserError(f"--students: {path} does not exist; each student NAME needs {options.conf_dir}/NAME.yaml")
-    if options.covers(14, 15) and options.students and all(model.source == "scratch" for model in published(recipe)):
-        recipe.say("Stages 14-15: of the students from scratch, for there are no others")
     if options.covers(11):
         check_teacher(recipe)
     if options.covers(1, 11):

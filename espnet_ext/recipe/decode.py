@@ -14,7 +14,6 @@ from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.names import Model
 from espnet_ext.recipe.processes import locked, run_logged
 from espnet_ext.record import Record, differences, plain
-from espnet_ext.report.scores import JIWER_FILE, SCLITE_FILE, read_sclite
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -160,32 +159,18 @@ def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
 
 
 def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
-    """Stage 13 by asr.sh; without sclite, or where that fails on a set, by jiwer."""
-    options, name = recipe.options, f"score_{model.exp_dir.name}"
-    for folder in options.decoded_sets:
-        for path in (directory / folder).glob("score_*/result*"):
-            path.unlink()
-    if shutil.which("sclite"):
-        try:
-            recipe.step(name, _asr(recipe, model, 13))
-            return
-        except UserError as error:
-            recipe.say(f"{model.title}: {error}; scoring set by set")
-    for test_set, folder in zip(dict.fromkeys(options.test_sets), options.decoded_sets, strict=True):
-        if not shutil.which("sclite") or not _sclite(recipe, model, directory / folder, test_set):
-            words = ("--ref", str(options.data / folder / "text"), "--decode_dir", str(directory / folder))
-            recipe.step(name, recipe.python("espnet_ext.bin.score", *words))
-
-
-def _sclite(recipe: "Recipe", model: Model, directory: Path, test_set: str) -> bool:
-    """Scores one set by sclite; returns whether that gave a table. What a failed one wrote is removed."""
-    try:
-        recipe.step(f"score_{model.exp_dir.name}", _asr(recipe, model, 13, "--test_sets", test_set))
-        for kind in ("wer", "cer"):
-            read_sclite(directory / f"score_{kind}" / SCLITE_FILE)
-    except (UserError, OSError):
-        for path in directory.glob(f"score_*/{SCLITE_FILE}"):
-            path.unlink()
-        recipe.say(f"{model.title}: sclite fails on {test_set}: scored by jiwer, marked in the table ({JIWER_FILE})")
-        return False
-    return True
+    """Stage 13, for all sets in one process."""
+    options, names = recipe.options, recipe.names
+    given = {"decode_dir": directory, "data_dir": options.data, "sets": " ".join(options.decoded_sets)}
+    given |= {"bpemodel": names.token_dir / "bpe.model"} if options.token_type == "bpe" else {}
+    given |= {"nlsyms_txt": options.nlsyms_txt, "cleaner": options.cleaner}
+    given |= {name: options.asr[name] for name in ("hyp_cleaner", "score_opts") if options.asr.get(name)}
+    words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
+    said = recipe.step(f"score_{model.exp_dir.name}", recipe.python("espnet_ext.recipe.scoring", *words))
+    for line in said.splitlines():
+        if "scored by jiwer" in line and shutil.which("sclite"):
+            recipe.say(f"{model.title}: {line}")
+    if Path("local/score.sh").is_file():
+        call = ["local/score.sh", *options.asr.get("local_score_opts", "").split(), str(model.exp_dir)]
+        recipe.step(f"local_score_{model.exp_dir.name}", call)
+    run_logged(["scripts/utils/show_asr_result.sh", str(model.exp_dir)], model.exp_dir / "RESULTS.md")

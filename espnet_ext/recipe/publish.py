@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.names import Model
+from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.processes import run_logged
 
 if TYPE_CHECKING:
@@ -18,9 +19,26 @@ def published(recipe: "Recipe") -> list[Model]:
     return others or recipe.students
 
 
-def check_uploads(recipe: "Recipe") -> None:
-    """Raises a `UserError` where an upload, which comes at the end, lacks something."""
+def publishes(options: Options) -> bool:
+    """Whether the run packs, exports or uploads."""
+    packs = not options.skip_export or options.asr.get("skip_packing") == "false"
+    return (options.covers(14) and packs) or (options.covers(15) and not options.skip_upload_hf)
+
+
+def check_publication(recipe: "Recipe") -> None:
+    """Raises a `UserError` where stages 14-15 would make nothing, or an upload lacks something."""
     options = recipe.options
+    if options.stage in (14, 15) and not publishes(options):
+        raise UserError(
+            f"stages {options.stage}-{min(15, options.stop_stage)} would make nothing: give --skip_packing false or "
+            "--skip_export false (stage 14), or --skip_upload_hf false (stage 15)"
+        )
+    if options.stage in (14, 15) and not options.students:
+        raise UserError("--students none: stages 14-15 pack, export and upload students")
+    if publishes(options) and len(published(recipe)) < len(recipe.students):
+        recipe.say(
+            "Stages 14-15: students from scratch are left out beside others; --student_source scratch publishes them"
+        )
     if options.skip_upload_hf or not options.covers(15):
         return
     if not options.hf_repo:
@@ -43,10 +61,7 @@ def check_uploads(recipe: "Recipe") -> None:
 def pack_and_export(recipe: "Recipe") -> None:
     """Stage 14."""
     options = recipe.options
-    if not published(recipe):
-        recipe.say("Stage 14: nothing to pack: --students none")
-    elif options.asr.get("skip_packing", "true") == "true" and options.skip_export:
-        recipe.say("Stage 14: nothing to do without --skip_packing false or --skip_export false")
+    if not publishes(options):
         return
     for model in published(recipe):
         results = model.exp_dir / "RESULTS.md"
@@ -73,13 +88,10 @@ def upload(recipe: "Recipe") -> None:
     options, tag = recipe.options, recipe.names.inference_tag
     for model in published(recipe):
         recipe.say(f"Stage 15: {model.name} to {options.hf_repo}_{model.name}")
-        scratch = [other.exp_dir for other in recipe.names.from_scratch() if other.name == model.name]
-        compared = [
-            recipe.names.teacher_exp,
-            *(path for path in scratch if path != model.exp_dir and (path / tag).is_dir()),
-        ]
+        others = [other.exp_dir for other in recipe.names.from_scratch() if other.name == model.name]
+        others = [path for path in (recipe.names.teacher_exp, *others) if path != model.exp_dir]
         words = ["--exp_dir", str(model.exp_dir), "--asr_model_file", model.file]
-        words += ["--compare_to", *(str(path) for path in compared if path.is_dir())]
+        words += ["--compare_to", *(str(path) for path in others if (path / tag).is_dir())]
         words += ["--inference_tag", tag, "--test_sets", " ".join(options.test_sets)]
         words += ["--repo", f"{options.hf_repo}_{model.name}", "--dataset", Path.cwd().parent.name]
         words += [] if options.lang == "noinfo" else ["--language", options.lang]

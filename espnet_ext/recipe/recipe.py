@@ -110,7 +110,7 @@ class Recipe:
 
     # ------------------------------------------------------------------ commands
 
-    def step(self, name: str, command: Sequence[str], threads: int = 1, job_log: Path | None = None) -> None:
+    def step(self, name: str, command: Sequence[str], threads: int = 1, job_log: Path | None = None) -> str:
         """Runs a command; its output goes to `<expdir>/log/<name>.log`, the terminal shows why it failed.
 
         Args:
@@ -119,13 +119,16 @@ class Recipe:
             threads: of each process on the CPU.
             job_log: where the job that the command submits says what it does.
 
+        Returns:
+            The output.
+
         Raises:
             UserError: it failed.
         """
         file = self.log_dir / f"{name}.log"
         status = run_logged(command, None if self.options.verbose else file, {"OMP_NUM_THREADS": str(threads)})
         if status == 0:
-            return
+            return "" if self.options.verbose else file.read_text(encoding="utf-8", errors="replace")
         said = ""
         for log in [job_log, None if self.options.verbose else file]:
             if log is not None and log.is_file():

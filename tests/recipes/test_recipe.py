@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from espnet_ext.recipe.options import Options, read_asr_names, recipe_words
+from espnet_ext.recipe.processes import run_logged
+from espnet_ext.recipe.recipe import Recipe
 from tests.zoo.hub import TOKEN, running_hub
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +71,23 @@ def test_every_model_is_trained_decoded_and_scored(finished):
     table = (finished / "RESULTS.md").read_text()
     assert all(word in table for word in ("encrl", "scratch", "vs scratch"))
     assert (finished / "RESULTS_wer_vs_params.png").stat().st_size > 10_000
+
+
+def test_scores_are_those_of_asr_sh(finished, monkeypatch):
+    """They are made in one process instead of six for each set; the files are the same."""
+    monkeypatch.chdir(finished)
+    words = [*recipe_words(Path("run.sh")), "--students", "none"]
+    one = Recipe(Options.parse(words, read_asr_names(Path("asr.sh"))))
+    (teacher,) = one.models
+    folder = teacher.exp_dir / one.names.inference_tag / "test"
+    kinds = [folder / f"score_{kind}" for kind in ("wer", "cer", "ter")]
+    files = [kind / name for kind in kinds for name in ("ref.trn", "hyp.trn", "result.txt")]
+    ours = {path: (path.read_bytes(), path.stat()) for path in files}
+    command = one.asr(13, 13, "--asr_exp", str(teacher.exp_dir), "--inference_asr_model", teacher.file)
+    assert run_logged(command, Path("exp/log/asr13.log")) == 0
+    for path, (content, times) in ours.items():
+        assert path.read_bytes() == content, path
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def test_an_identical_run_keeps_everything_and_is_short(finished):
