@@ -18,7 +18,7 @@ _EPOCH_STARTED = re.compile(r"(\d+)/(\d+)epoch started")
 _BATCHES = re.compile(r"(\d+)epoch:(\w+):(\d+)-(\d+)batch: (.*)")
 _RESULTS = re.compile(r"(\d+)epoch results: (.*)")
 _PHASE = re.compile(r"\[(\w+)\] ([^\[]*)")
-_STAT = re.compile(rf"(\w+)=({_NUMBER})(?=,|\s|$)")
+_STAT = re.compile(rf"([\w-]+)=({_NUMBER})(?=,|\s|$)")
 _TIMESPAN = re.compile(r"\btime=((?:(?:, | and )?[\d.]+ (?:year|week|day|hour|minute|second|millisecond)s?)+)")
 _UNIT_SEC = {
     "year": 31536000, "week": 604800, "day": 86400, "hour": 3600, "minute": 60, "second": 1, "millisecond": 0.001,

@@ -105,3 +105,9 @@ def test_stop_because_of_invalid_gradients(tmp_path):
     assert not stopped_as_invalid(tmp_path)
     (tmp_path / "train.log").write_text(f"{HEAD}WARNING: The gradients at all steps are invalid in this epoch. Some\n")
     assert stopped_as_invalid(tmp_path)
+
+
+def test_students_with_dashes_in_their_names_are_told_apart():
+    line = f"{HEAD}INFO: 1epoch results: [train] a-b_loss=1.5, c-b_loss=2.5, loss=4, time=1 second"
+    epoch = parse_line(line)
+    assert epoch.students() == ["a-b", "c-b"] and epoch.get("train", "c-b_loss") == 2.5

@@ -18,8 +18,9 @@ from espnet_ext.encrl.projection import build_projection
 from espnet_ext.encrl.teacher import Teacher
 from espnet_ext.errors import UserError
 from espnet_ext.losses import LOSSES
+from espnet_ext.losses.clip import ClipLoss
 from espnet_ext.losses.gather import process_rank
-from espnet_ext.losses.masking import valid_frames
+from espnet_ext.losses.masking import valid_frames, without_padding
 
 # The shares of the gradient cost a pass through the losses, so not every update measures them.
 _SHARES_EVERY = 50
@@ -55,6 +56,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         self.frame_ratios = dict(frame_ratios or {})
         self._updates = 0
         self.skipped_updates = dict.fromkeys(students, 0)  # in a row, counted by the trainer over epochs
+        self.broken_losses: set[str] = set()  # students whose loss was not finite since the trainer last looked
         # A loss may hold parameters (learned temperature), so each student has its own.
         self.losses = nn.ModuleDict(
             {name: nn.ModuleDict({c.name: LOSSES[c.loss](**c.conf) for c in self.criteria}) for name in students}
@@ -122,10 +124,21 @@ class ESPnetEncRLModel(AbsESPnetModel):
             if not self.training and text is not None and student.error_calculator is not None:
                 stats[f"{name}_cer_ctc"] = _cer(student, student_out, text)
         self._updates += self.training
-        _warn_of_non_finite(losses, stats, utt_ids)
+        broken = _non_finite(losses)
+        if broken:
+            _warn_of_non_finite(stats, utt_ids)
+        if self.training:
+            self.broken_losses |= broken
         total = sum(losses.values())
         stats["loss"] = total.detach()
         return force_gatherable((total, stats, speech.size(0)), total.device)
+
+    def begin_epoch(self) -> None:
+        """Forgets what checkpoints do not hold, so that a resumed training equals one that never stopped."""
+        self._updates = 0
+        for module in self.losses.modules():
+            if isinstance(module, ClipLoss) and module.queue is not None:
+                module.queue.clear()
 
     def student_parts(self) -> dict[str, list[nn.Module]]:
         """Returns the modules that are trained for each student: the student, its losses and its projections."""
@@ -173,6 +186,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
                     continue
                 theirs = teacher.of(criterion)[keep, :frames].float()
                 if criterion.name in self.projections[name]:
+                    if loss.masked:  # its weights get a gradient from every frame
+                        ours = without_padding(ours, lengths[keep])
                     ours = self.projections[name][criterion.name](ours)
                 inputs = (ours, theirs, lengths[keep])
                 if getattr(loss, "queue", None) is not None and utt_ids is not None:
@@ -229,12 +244,14 @@ def _random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _warn_of_non_finite(
-    losses: Mapping[str, Tensor], stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None
-) -> None:
+def _non_finite(losses: Mapping[str, Tensor]) -> set[str]:
+    """Returns the students without a finite loss, by one synchronisation for all."""
+    finite = torch.isfinite(torch.stack([loss.detach() for loss in losses.values()])).tolist()
+    return {name for name, ok in zip(losses, finite, strict=True) if not ok}
+
+
+def _warn_of_non_finite(stats: Mapping[str, Tensor], utt_ids: Sequence[str] | None) -> None:
     """Warns of students without a finite loss, which the trainer then leaves out."""
-    if torch.isfinite(torch.stack(list(losses.values()))).all():  # one synchronisation for all students
-        return
     bad = [key for key, value in stats.items() if value is not None and not torch.isfinite(value)]
     logging.warning(
         f"the loss is not finite ({', '.join(bad)}) in a batch of the utterances {', '.join(utt_ids or ['?'])}; "

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
+from torch import nn
 
 from espnet_ext.config import MODEL_KEYS, check_keys, merge, read_config
 from espnet_ext.encrl.dropout import quicken_dropout
@@ -40,12 +41,24 @@ def read_students(value: Sequence[str] | Mapping[str, Any]) -> dict[str, dict[st
         value = dict(entries)
     students = {}
     for name, config in value.items():
-        if not name.replace("-", "_").isidentifier():
-            raise UserError(f"--students: '{name}' must be a word of letters, digits, '_' and '-'")
+        _check_name(name)
         where = f"student {name}" if isinstance(config, Mapping) else config
         students[name] = dict(config) if isinstance(config, Mapping) else read_config(config)
         check_keys(students[name], MODEL_KEYS, f"{where} (describes a model only; training options belong elsewhere)")
     return students
+
+
+def _check_name(name: str) -> None:
+    """Checks that a student's name can be part of file names, statistics and tensors' names.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not (name.isascii() and name.replace("-", "_").isidentifier()):
+        raise UserError(f"--students: '{name}' must be a word of the letters a to z, digits, '_' and '-'; rename it")
+    # "teacher" and "none" have a meaning of their own in recipes; PyTorch keeps the others for methods of ModuleDict.
+    if name in ("teacher", "none") or hasattr(nn.ModuleDict(), name):
+        raise UserError(f"--students: a student cannot be called '{name}', which has another meaning; rename it")
 
 
 def student_args(args: Namespace, config: Mapping[str, Any]) -> Namespace:

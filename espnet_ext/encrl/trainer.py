@@ -10,6 +10,7 @@ from espnet2.train.trainer import Trainer
 from torch import nn
 
 from espnet_ext.errors import UserError
+from espnet_ext.losses.gather import union
 
 # A student that takes part in no update for so long will not recover by itself.
 _MAX_SKIPPED = 50
@@ -25,10 +26,18 @@ class EncRLTrainer(Trainer):
     def train_one_epoch(cls, model, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, **kw):
         """Trains one epoch; arguments as in ESPnet."""
         inner = getattr(model, "module", model)  # DistributedDataParallel wraps the model
-        parts, skipped = inner.student_parts(), inner.skipped_updates
-        clipped = StudentGradients(model, parts, skipped, options.grad_clip, options.grad_clip_type, reporter)
+        inner.begin_epoch()
+        clipped = StudentGradients(
+            model,
+            inner.student_parts(),
+            inner.skipped_updates,
+            inner.broken_losses,
+            options.grad_clip,
+            options.grad_clip_type,
+            reporter,
+        )
         options = replace(options, grad_clip=math.inf)
-        scaler = None if scaler is None else StudentScaler(scaler)
+        scaler = None if scaler is None else StudentScaler(scaler, clipped)
         return super().train_one_epoch(
             clipped, iterator, optimizers, schedulers, scaler, reporter, summary_writer, options, **kw
         )
@@ -43,9 +52,14 @@ class StudentGradients(nn.Module):
         module: the model, maybe wrapped.
         parts: modules that are trained for each student.
         skipped: updates in a row that each student has taken no part in; is changed.
+        broken_losses: students whose loss was not finite since the last update; is emptied.
         max_norm: norm to which each student's gradient is clipped.
         norm_type: which norm.
         reporter: ESPnet's; gets `<student>_grad_norm`.
+
+    Attributes:
+        overflowed: whether, at the last update, a student's gradient was not finite although its loss was.
+        finite: whether, at the last update, all gradients were finite.
     """
 
     def __init__(
@@ -53,16 +67,18 @@ class StudentGradients(nn.Module):
         module: nn.Module,
         parts: Mapping[str, Sequence[nn.Module]],
         skipped: dict[str, int],
+        broken_losses: set[str],
         max_norm: float,
         norm_type: float,
         reporter,
     ):
         super().__init__()
         self.module = module
-        self._parts, self._skipped = parts, skipped
+        self._parts, self._skipped, self._broken_losses = parts, skipped, broken_losses
         self._groups = {name: [p for part in modules for p in part.parameters()] for name, modules in parts.items()}
         self._max_norm, self._norm_type = max_norm, norm_type
         self._reporter = reporter
+        self.overflowed, self.finite = False, True
 
     def forward(self, **batch):
         """Runs the model."""
@@ -78,7 +94,13 @@ class StudentGradients(nn.Module):
             name: torch.nn.utils.clip_grad_norm_(group, self._max_norm, self._norm_type)
             for name, group in self._groups.items()
         }
-        finite = torch.isfinite(torch.stack(list(norms.values()))).tolist()
+        stacked = torch.stack(list(norms.values()))
+        finite = torch.isfinite(stacked).tolist()
+        self.finite = all(finite)
+        # Gradients are averaged over processes, so all of them come here together or none does.
+        broken = set() if self.finite else union(self._broken_losses, list(self._groups), stacked.device)
+        self._broken_losses.clear()
+        self.overflowed = any(not ok and name not in broken for name, ok in zip(self._groups, finite, strict=True))
         for (name, group), ok in zip(self._groups.items(), finite, strict=True):
             self._skipped[name] = 0 if ok else self._skipped[name] + 1
             if ok:
@@ -100,12 +122,17 @@ class StudentGradients(nn.Module):
 class StudentScaler:
     """ESPnet's loss scaler (`use_amp`), which would leave out an update of all students for the gradient of one.
 
-    `StudentGradients` has taken away the gradients that are not finite before the step, so that is safe; the scale is
-    lowered as ever.
+    `StudentGradients` has taken away the gradients that are not finite before the step, so that is safe. The scale is
+    shared by all students: it is lowered only for a gradient that the scale can have made infinite, and not below 1, so
+    that a bad student does not take it from the others until theirs vanish.
+
+    Args:
+        scaler: ESPnet's.
+        gradients: tells what became of the gradients of an update.
     """
 
-    def __init__(self, scaler: torch.amp.GradScaler):
-        self._scaler = scaler
+    def __init__(self, scaler: torch.amp.GradScaler, gradients: StudentGradients):
+        self._scaler, self._gradients = scaler, gradients
 
     def __getattr__(self, name: str) -> object:
         """Returns what the scaler has."""
@@ -114,6 +141,14 @@ class StudentScaler:
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """Updates the students that have gradients; these are unscaled already."""
         optimizer.step()
+
+    def update(self) -> None:
+        """Lowers or raises the scale after an update."""
+        scale = self._scaler.get_scale() if not self._gradients.finite else math.inf
+        if self._gradients.finite or (self._gradients.overflowed and scale > 1):
+            self._scaler.update()
+        else:
+            self._scaler.update(scale)
 
 
 def _restart_broken_statistics(module: nn.Module) -> None:

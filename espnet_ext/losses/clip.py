@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from espnet_ext.losses.gather import gather_batch
-from espnet_ext.losses.masking import frame_loss_mean, valid_frames
+from espnet_ext.losses.masking import frame_loss_mean, valid_frames, without_padding
 from espnet_ext.losses.pooling import sampled_frames, utterance_vectors
 from espnet_ext.losses.queue import TeacherQueue
 
@@ -73,8 +73,8 @@ class ClipLoss(nn.Module):
         """Computes the loss.
 
         Args:
-            student: (B, T, D) float.
-            teacher: (B, T, D) float, without gradient.
+            student: (B, T, D) float; with `masked`, padding frames may hold anything, even NaN.
+            teacher: (B, T, D) float, without gradient; padding as in `student`.
             lengths: (B,) int, valid frames of each utterance, >= 1.
             ids: (B,) int, equal for equal utterances, so that none is a negative of itself; only a queue needs them.
 
@@ -85,6 +85,8 @@ class ClipLoss(nn.Module):
         if self.pooling == "mean":
             pairs = utterance_vectors(student, teacher, lengths, self.normalize, self.masked)
             return self._contrast(*pairs, ids)
+        if self.masked:
+            student, teacher = without_padding(student, lengths), without_padding(teacher, lengths)
         if self.normalize:
             student, teacher = F.normalize(student, dim=-1), F.normalize(teacher, dim=-1)
         if self.num_frames is None:

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espnet_ext.losses.masking import without_padding
+
 BLANK_ID = 0  # ESPnet's CTC
 
 
@@ -17,7 +19,7 @@ class CtcLoss(nn.Module):
         """Computes the loss.
 
         Args:
-            logits: (B, T, V) float, CTC head before the softmax, or log-probabilities.
+            logits: (B, T, V) float, CTC head before the softmax, or log-probabilities; padding may hold anything.
             lengths: (B,) int, valid frames, >= 1.
             text: (B, L) int, token ids; the values of padding are arbitrary.
             text_lengths: (B,) int.
@@ -25,7 +27,7 @@ class CtcLoss(nn.Module):
         Returns:
             Scalar float. An utterance with fewer frames than its transcript needs counts as zero, as in ESPnet.
         """
-        log_probs = F.log_softmax(logits, dim=-1).transpose(0, 1)  # (T, B, V)
+        log_probs = F.log_softmax(without_padding(logits, lengths), dim=-1).transpose(0, 1)  # (T, B, V)
         text = text.clamp(min=0)  # ESPnet pads with -1
         loss = F.ctc_loss(log_probs, text, lengths, text_lengths, BLANK_ID, reduction="none", zero_infinity=True)
         return (loss / lengths).mean()

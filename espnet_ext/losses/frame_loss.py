@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from espnet_ext.losses.masking import frame_loss_mean
+from espnet_ext.losses.masking import frame_loss_mean, without_padding
 
 
 class FrameLoss(nn.Module):
@@ -24,11 +24,13 @@ class FrameLoss(nn.Module):
         """Computes the loss.
 
         Args:
-            student: (B, T, D) float.
-            teacher: (B, T, D) float, without gradient.
+            student: (B, T, D) float; with `masked`, padding frames may hold anything, even NaN.
+            teacher: (B, T, D) float, without gradient; padding as in `student`.
             lengths: (B,) int, valid frames of each utterance, >= 1.
 
         Returns:
             Scalar float.
         """
+        if self.masked:
+            student, teacher = without_padding(student, lengths), without_padding(teacher, lengths)
         return frame_loss_mean(self.per_frame(student, teacher), lengths, self.masked)

@@ -31,6 +31,21 @@ def process_rank() -> int:
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
+def union(names: set[str], among: list[str], device: torch.device) -> set[str]:
+    """Returns the names that any process of the run has; all processes must call it.
+
+    Args:
+        names: of this process.
+        among: all names there are, in the same order in each process.
+        device: one that the processes exchange tensors of.
+    """
+    if world_size() == 1:
+        return set(names)
+    flags = torch.tensor([name in names for name in among], dtype=torch.int32, device=device)
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return {name for name, flag in zip(among, flags.tolist(), strict=True) if flag}
+
+
 def gather_batch(x: Tensor) -> tuple[Tensor, int]:
     """Concatenates `x` over all processes along the batch; gradients flow back to the process that owns a row.
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from espnet_ext.losses.ctc import BLANK_ID
 from espnet_ext.losses.frame_loss import FrameLoss
-from espnet_ext.losses.masking import masked_time_mean
+from espnet_ext.losses.masking import masked_time_mean, without_padding
 
 
 class KldLoss(FrameLoss):
@@ -39,6 +39,7 @@ class KldLoss(FrameLoss):
         """Computes the loss; see `FrameLoss.forward`."""
         if self.blank_weight == 1:
             return super().forward(student, teacher, lengths)
+        student, teacher = without_padding(student, lengths), without_padding(teacher, lengths)
         blank = teacher.softmax(dim=-1)[..., BLANK_ID]
         weight = 1 - (1 - self.blank_weight) * blank  # (B, T)
         weighted = masked_time_mean(weight * self.per_frame(student, teacher), lengths)

@@ -17,6 +17,19 @@ def valid_frames(lengths: Tensor, num_frames: int) -> Tensor:
     return torch.arange(num_frames, device=lengths.device) < lengths[:, None]
 
 
+def without_padding(values: Tensor, lengths: Tensor) -> Tensor:
+    """Returns a copy whose padding frames are zero.
+
+    A loss that leaves padding out of its value has a gradient of zero there, but zero times NaN is NaN further back.
+    So padding is emptied before anything is computed of it.
+
+    Args:
+        values: (B, T, D) float. Padding frames may hold anything, even NaN.
+        lengths: (B,) int, valid frames.
+    """
+    return values.masked_fill(~valid_frames(lengths, values.size(1))[..., None], 0.0)
+
+
 def masked_time_mean(values: Tensor, lengths: Tensor) -> Tensor:
     """Averages over the valid frames of each utterance.
 

@@ -7,7 +7,8 @@ from torch import Tensor
 class TeacherQueue:
     """First in, first out, as in MoCo (He et al. 2020); never stale, because the teacher is frozen.
 
-    It is no part of checkpoints: a resumed training fills it anew.
+    It is no part of checkpoints, so EncRL empties it at the beginning of each epoch: a resumed training then equals one
+    that never stopped.
 
     Args:
         size: vectors it holds at most.
@@ -17,6 +18,10 @@ class TeacherQueue:
         self.size = size
         self._vectors: Tensor | None = None
         self._ids: Tensor | None = None
+
+    def clear(self) -> None:
+        """Forgets all vectors."""
+        self._vectors = self._ids = None
 
     def read(self) -> tuple[Tensor, Tensor] | None:
         """Returns the vectors, (n, D) float, and what they are of, (n,) int; None while it is empty."""

@@ -1,7 +1,7 @@
 """ESPnet task that trains students to match a frozen teacher."""
 
 import logging
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from json import dumps
 from pathlib import Path
 
@@ -83,7 +83,7 @@ class EncRLTask(ASRTask):
         )
         group.add_argument(
             "--criteria",
-            type=yaml.safe_load,
+            type=_yaml_option,
             default=[{"loss": "clip", "on": "encoder"}, {"loss": "kld", "on": "log_probs"}],
             help="List of {loss, on, weight, conf, project}, e.g. '[{loss: mse, on: log_probs}]'",
         )
@@ -127,6 +127,16 @@ class EncRLTask(ASRTask):
         # Each student is selected by its own loss; the total would let the largest decide for all.
         args.best_model_criterion = [("valid", "loss", "min"), *(("valid", f"{name}_loss", "min") for name in students)]
         return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria, ratios)
+
+
+def _yaml_option(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ArgumentTypeError(
+            f"'{text}' is not YAML ({reason}); quote it as a whole, with a blank after ':'"
+        ) from None
 
 
 def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:

@@ -304,3 +304,37 @@ def test_compiled_teacher_says_the_same_for_all_lengths(teacher_exp):
         feats = plain._features(batch["speech"], batch["speech_lengths"])
         ours, theirs = (one.teacher(feats[0].clone(), feats[1], one.criteria) for one in (compiled, plain))
         torch.testing.assert_close(ours.encoder, theirs.encoder, atol=1e-4, rtol=1e-4)
+
+
+def test_weights_of_a_projection_see_no_padding(teacher_exp):
+    criteria = [{"loss": "mse", "on": "encoder", "project": True}]
+    model = build(teacher_exp, criteria, {"e1": model_conf(1)})
+    grads = []
+    for padding in (0.0, float("nan")):
+        ours, theirs = (torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(i)) for i in range(2))
+        ours[1, 3:] = theirs[1, 3:] = padding
+        outputs = [Outputs(torch.tensor([5, 3]), x, None, {}) for x in (ours.requires_grad_(), theirs)]
+        model.zero_grad()
+        model._losses("e1", *outputs, (None, None), None)["mse_encoder"].backward()
+        grads.append(model.projections["e1"]["mse_encoder"].weight.grad.clone())
+    assert torch.isfinite(grads[1]).all() and torch.equal(*grads)
+
+
+def test_students_whose_loss_is_not_finite_are_told_to_the_trainer(teacher_exp):
+    model = build(teacher_exp)
+    with torch.no_grad():
+        model.students["e1"].ctc.ctc_lo.bias[0] = float("nan")
+    run(model, make_batch())
+    assert model.broken_losses == {"e1"}
+
+
+@pytest.mark.parametrize("name", ["pop", "items", "type", "teacher", "none", "a b", "é1", "1e", "a.b"])
+def test_names_that_students_cannot_have(teacher_exp, name):
+    with pytest.raises(UserError, match=f"--students.*'{re.escape(name)}'.*rename it"):
+        build(teacher_exp, students={name: model_conf(1)})
+
+
+def test_students_with_dashes_in_their_names_are_told_apart(teacher_exp):
+    model = build(teacher_exp, students={"a-b": model_conf(1), "c-b": model_conf(2)})
+    _, stats, _ = run(model, make_batch())
+    assert {"a-b_loss", "c-b_loss"} <= stats.keys()

@@ -6,6 +6,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from espnet_ext.losses import LOSSES
+from espnet_ext.losses.gather import union
 
 TOTAL = 7
 LOSS_CONFS = [
@@ -65,3 +66,16 @@ def test_split_batch_equals_whole_batch(world_size, tmp_path):
         gradient = student.grad if "queue_size" not in conf else student.grad[order.argsort()]
         for rank, (_, grad) in enumerate(parts):
             torch.testing.assert_close(grad, gradient[rank::world_size])
+
+
+def unite(rank: int, init_file: str, output_dir: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{init_file}", rank=rank, world_size=2)
+    names = union({"e2"} if rank else set(), ["e6", "e4", "e2"], torch.device("cpu"))
+    torch.save(names, f"{output_dir}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_a_name_of_one_process_is_known_to_all(tmp_path):
+    assert union({"e4"}, ["e6", "e4"], torch.device("cpu")) == {"e4"}  # not distributed
+    mp.spawn(unite, (str(tmp_path / "init"), str(tmp_path)), nprocs=2)
+    assert [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)] == [{"e2"}, {"e2"}]

@@ -1,5 +1,7 @@
 """Masked losses equal the mean over utterances without padding; paper mode equals the released formulas."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -212,3 +214,43 @@ def test_kld_weighs_frames_by_the_blank_posterior_of_the_teacher():
 def test_options_that_do_not_go_together_are_refused(name, conf):
     with pytest.raises(ValueError, match=next(iter(conf.keys() - {"pooling", "masked"}))):
         LOSSES[name](**conf)
+
+
+MASKED = [
+    ("mse", {}),
+    ("mae", {}),
+    ("cosine", {}),
+    ("kld", {}),
+    ("kld", {"blank_weight": 0.3}),
+    ("siglip", {}),
+    ("clip", {}),
+    ("clip", {"normalize": False}),
+    ("clip", {"pooling": "frame"}),
+    ("clip", {"pooling": "frame", "normalize": False}),
+    ("clip", {"pooling": "frame", "num_frames": 4}),
+]
+
+
+@pytest.mark.parametrize("garbage", [math.nan, math.inf])
+@pytest.mark.parametrize("name, conf", MASKED)
+def test_padding_that_is_not_finite_changes_neither_value_nor_gradient(name, conf, garbage):
+    loss = LOSSES[name](**conf).eval()
+    results = []
+    for padding in (0.0, garbage):
+        student, teacher = make_inputs(5, garbage=padding)
+        value = loss(student, teacher, LENGTHS)
+        results.append((value, gradients(value, student)))
+    (clean, clean_gradient), (value, gradient) = results
+    assert torch.equal(value, clean) and torch.equal(gradient, clean_gradient)
+    assert clean_gradient.abs().sum() > 0
+    assert all(torch.all(gradient[i, length:] == 0) for i, length in enumerate(LENGTHS))
+
+
+def test_ctc_of_padding_that_is_not_finite():
+    text, text_lengths = torch.tensor([[1, 2], [3, -1], [2, 4]]), torch.tensor([2, 1, 2])
+    results = []
+    for padding in (0.0, math.nan):
+        student, _ = make_inputs(6, garbage=padding)
+        value = LOSSES["ctc"]()(student, LENGTHS, text, text_lengths)
+        results.append((value, gradients(value, student)))
+    assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])

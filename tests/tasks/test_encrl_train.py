@@ -147,6 +147,30 @@ def test_killed_run_ends_like_an_uninterrupted_one(data, reference, tmp_path):
 
 
 @pytest.mark.slow
+def test_resumed_run_draws_the_same_random_numbers(data, tmp_path):
+    """Dropout, sampled frames, and negatives of earlier batches."""
+    criteria = "[{loss: clip, on: encoder, conf: {queue_size: 5}}, {loss: kld, on: log_probs}, "
+    criteria += "{loss: clip, on: 'layer:1/2', conf: {pooling: frame, num_frames: 4}}]"
+    options = ["--criteria", criteria, "--students"]
+    for name, layers in (("r2", 2), ("r1", 1)):
+        (data / f"{name}.yaml").write_text(yaml.safe_dump(model_conf(layers, dropout_rate=0.3)))
+        options.append(f"{name}={data}/{name}.yaml")
+    train(data, tmp_path / "whole", *options, "--max_epoch", "2")
+    for epochs in ("1", "2"):
+        train(data, tmp_path / "resumed", *options, "--max_epoch", epochs)
+    assert history(tmp_path / "resumed") == history(tmp_path / "whole")
+    resumed, whole = (torch.load(tmp_path / run / "2epoch.pth") for run in ("resumed", "whole"))
+    assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+
+
+@pytest.mark.slow
+def test_criteria_that_are_no_yaml_are_one_line(data, tmp_path):
+    result = subprocess.run(command(data, tmp_path / "exp", "--criteria", "[{loss:"), capture_output=True, text=True)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert "argument --criteria: '[{loss:' is not YAML" in result.stderr.rstrip().splitlines()[-1]
+
+
+@pytest.mark.slow
 def test_bad_input_is_one_line(data, tmp_path):
     result = subprocess.run(
         command(data, tmp_path / "exp", "--criteria", "[{loss: mse, on: logprobs}]"), capture_output=True, text=True
