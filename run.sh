@@ -3,6 +3,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 python=${ENCRL_PYTHON:-.venv/bin/python3}
-[ -x "${python}" ] || python=${PYTHON:-python3}
-command -v "${python}" > /dev/null || python=$(tools/find_python.sh)
-PYTHONPATH="${PWD}${PYTHONPATH:+:${PYTHONPATH}}" exec "${python}" -m espnet_ext.cli.corpus "$@"
+[ -x "${python}" ] || python=$(tools/find_python.sh)
+exec "${python}" -m espnet_ext.cli.corpus "$@"

@@ -24,8 +24,9 @@ def main(words: list[str]) -> None:
     if options.list_models:
         print(recipe.listing(), end="")
         return
-    # Also where a shell started this in the background, with interrupts ignored.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # Also where a shell started this in the background, with interrupts ignored; but nohup keeps its meaning.
+    hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
         signal.signal(number, signal.default_int_handler)
     try:
         recipe.run()

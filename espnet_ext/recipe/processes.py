@@ -62,11 +62,8 @@ def explain(log: str) -> str:
         return "; the disk is full: free space, or give --expdir or --dumpdir on a larger one, and run again"
     if re.search(r"CUDA out of memory|OutOfMemoryError", log):
         return "; the GPU has too little memory: lower batch_bins in the configuration"
-    if re.search(
-        r"signal 9\b|SIGKILL|exit code -9\b|exit status (-9|137)\b|Killed\s*$|DefaultCPUAllocator: (can't|not enough)",
-        log,
-        re.M,
-    ):
+    killed = r"signal 9\b|SIGKILL|(exit|code|status)[ (]+(-9|137)\b|Killed\s*$|oom[-_]kill|DefaultCPUAllocator: can't"
+    if re.search(killed, log, re.M):
         return "; the system killed it, mostly for lack of memory: lower batch_bins, --nj or --model_nj"
     if "no utterances remained" in log:
         return (

@@ -79,6 +79,9 @@ def test_waits_for_a_job_that_the_scheduler_still_has(tmp_path, monkeypatch):
     [
         ("OSError: [Errno 28] No space left on device\n", "the disk is full"),
         ("bash: line 1: 123 Killed                  python3 -m espnet2.bin.asr_train\n... Killed\n", "lack of memory"),
+        ("# Ended (code 0; signal 9) at Wed Nov 25 18:05:16 UTC 2026, elapsed time 28 seconds", "lack of memory"),
+        ("# Ended (code 137) at Wed Nov 25 18:05:16 UTC 2026, elapsed time 28 seconds", "lack of memory"),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch.", "lack of memory"),
         ("ProcessExitedException: process 0 terminated with signal SIGKILL", "lack of memory"),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", "the GPU has too little memory"),
         ("RuntimeError: Vocabulary size too high (5000). Please set it to a value <= 29.", "lower --nbpe to 29"),
