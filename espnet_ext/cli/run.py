@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.options import Options, help_text, read_asr_names
+from espnet_ext.recipe.options import Options
+from espnet_ext.recipe.words import help_text, read_asr_names
 
 
 def main(words: list[str]) -> None:

@@ -12,9 +12,10 @@ from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.experiments.matrix import Row, Table
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.names import Model
-from espnet_ext.recipe.options import Options, read_asr_names, recipe_words
+from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.recipe import Recipe
 from espnet_ext.recipe.train import Training, refused, trainings
+from espnet_ext.recipe.words import read_asr_names, recipe_words
 from espnet_ext.record import Record
 
 

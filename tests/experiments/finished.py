@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 from espnet_ext.experiments.plan import Run
-from espnet_ext.recipe.options import Options, recipe_words
+from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.recipe import Recipe
 from espnet_ext.recipe.train import trainings
+from espnet_ext.recipe.words import recipe_words
 from espnet_ext.record import Record
 
 ASR = ["seconds", "fail"]

@@ -6,7 +6,8 @@ import pytest
 
 from espnet_ext.cli import corpus
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.options import Options, help_text, read_asr_names, recipe_words
+from espnet_ext.recipe.options import Options
+from espnet_ext.recipe.words import help_text, read_asr_names, recipe_words
 from tests.recipes.runs import ASR, WORDS, options
 
 ROOT = Path(__file__).parents[2]
