@@ -155,7 +155,7 @@ def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
         call = [*shlex.split(options.python), "pyscripts/utils/calculate_rtf.py", "--log-dir", str(logs)]
         call += ["--log-name", "asr_inference", "--input-shift", str(1000 / humanfriendly.parse_size(options.fs))]
         call += ["--start-times-marker", "speech length", "--end-times-marker", "best hypo"]
-        run_logged(call, logs / "calculate_rtf.log")
+        run_logged(call, logs / "calculate_rtf.log", with_errors=False)
 
 
 def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
@@ -173,4 +173,6 @@ def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
     if Path("local/score.sh").is_file():
         call = ["local/score.sh", *options.asr.get("local_score_opts", "").split(), str(model.exp_dir)]
         recipe.step(f"local_score_{model.exp_dir.name}", call)
-    run_logged(["scripts/utils/show_asr_result.sh", str(model.exp_dir)], model.exp_dir / "RESULTS.md")
+    run_logged(
+        ["scripts/utils/show_asr_result.sh", str(model.exp_dir)], model.exp_dir / "RESULTS.md", with_errors=False
+    )

@@ -23,11 +23,19 @@ class StoppedError(Exception):
     """The run was interrupted, and its commands with it."""
 
 
-def run_logged(command: Sequence[str], log: Path | None, env: Mapping[str, str] | None = None) -> int:
+def run_logged(
+    command: Sequence[str], log: Path | None, env: Mapping[str, str] | None = None, with_errors: bool = True
+) -> int:
     """Runs a command to its end, its output in a file (None: shown); returns its exit status.
 
     The command inherits the locks that this thread holds: they last as long as anything that it started, also where
     the run itself was killed.
+
+    Args:
+        command: words.
+        log: the file.
+        env: variables beside those of this process.
+        with_errors: what it says on stderr goes to the file too; otherwise that is lost.
 
     Raises:
         StoppedError: the run is interrupted.
@@ -43,7 +51,7 @@ def run_logged(command: Sequence[str], log: Path | None, env: Mapping[str, str] 
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT if output else None,
+            stderr=None if output is None else subprocess.STDOUT if with_errors else subprocess.DEVNULL,
             env={**os.environ, **(env or {})},
             pass_fds=tuple(getattr(_held, "fds", ())),
         )
