@@ -57,7 +57,7 @@ def main() -> None:
     reference = " ".join(references[name] for name in names)
     by_utterance = []
     for name in tqdm(names, desc="by utterance"):
-        words = transcribe(recognizer, [(0, data.read(name).float())], 0)
+        words = transcribe(recognizer, [(0, data.read(name).float().numpy())], 0)
         by_utterance += [word.text for word in words]
     rows = [["utterance by utterance", "-", wer(reference, " ".join(by_utterance)), "-", "-"]]
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def main() -> None:
     text = (
         f"# Long audio in windows (`{Path(args.model).name}`, {args.data_dir.name})\n\n{layout(table)}\n\n"
         "- `espnet_ext.bin.transcribe` with its default windows (30 s, of them 3 s of context on each side).\n"
-        "- The memory is that of the whole process, with PyTorch.\n"
+        "- The memory is that of the whole process.\n"
     )
     with atomic(args.output) as temporary:
         temporary.write_text(text, encoding="utf-8")

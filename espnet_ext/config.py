@@ -11,6 +11,7 @@ import yaml
 
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.files import atomic
+from espnet_ext.yaml_limits import load_yaml
 
 # What describes a model, as opposed to its training. The names are options of `espnet2.bin.asr_train`.
 MODEL_KEYS = frozenset(
@@ -24,18 +25,51 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """Reads a YAML mapping.
 
     Raises:
-        UserError: no such file, no YAML, or no mapping.
+        UserError: no such file, no YAML (names the line), or no mapping.
     """
     path = Path(path)
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"configuration {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"configuration {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise UserError(f"configuration {path} cannot be read: {error.strerror}") from error
+    try:
+        config = load_yaml(content.decode("utf-8-sig"))
+    except (ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date or number
+        raise UserError(f"configuration {path}{_describe_yaml_error(error, content)}") from error
+    if config is None:
+        raise UserError(f"configuration {path} is empty; it must hold 'key: value' lines")
     if not isinstance(config, dict):
         raise UserError(f"configuration {path} must hold 'key: value' lines, not {type(config).__name__}")
     return config
+
+
+def _describe_yaml_error(error: ValueError | yaml.YAMLError, content: bytes) -> str:
+    """Returns the tail of a message in one line: place, reason and the text there."""
+    lines = content.decode("utf-8", errors="replace").splitlines()
+
+    def place(line: int, column: int) -> str:
+        """Describes a place; line and column are counted from 0."""
+        text = lines[line].strip() if line < len(lines) else "the end of the file"
+        return f"line {line + 1}, column {column + 1} ({text[:80]})"
+
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        where = f" has no valid YAML in {place(mark.line, mark.column)}: {error.problem}"
+        begin = getattr(error, "context_mark", None)
+        if begin is not None and begin.line != mark.line:
+            where += f", {error.context} that begins in {place(begin.line, begin.column)}"
+        return where
+    before = None
+    if isinstance(error, UnicodeDecodeError):
+        before = content[: error.start].decode("utf-8", errors="replace")
+    elif isinstance(error, yaml.reader.ReaderError):
+        before = content.decode("utf-8-sig")[: error.position]
+    if before is None:
+        return f" has no valid YAML: {error}"
+    line, column = before.count("\n"), len(before.rpartition("\n")[2])
+    return f" has no valid YAML in {place(line, column)}: {error.reason}"
 
 
 def check_keys(config: Iterable[str], valid: Iterable[str], where: object) -> None:

@@ -1,8 +1,13 @@
 """Errors that a user can act on, shown as one line instead of a traceback."""
 
+import os
+import re
+import select
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from importlib import metadata
 from importlib.util import find_spec
 
 
@@ -20,18 +25,71 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
 def require(*modules: str, extra: str) -> None:
     """Checks that optional packages are there.
 
+    Args:
+        modules: what is imported.
+        extra: of pyproject.toml, which says what versions of them are needed.
+
     Raises:
-        UserError: names one that is not, and the extra of pyproject.toml that brings it.
+        UserError: names those that are not there, and the command that installs them. No package index has this
+            package, so the command names what is missing, not the extra.
     """
-    for module in modules:
-        if find_spec(module) is None:
-            raise UserError(f"{module} is not installed; get it with: pip install 'espnet-encrl[{extra}]'")
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        needed = " ".join(shlex.quote(_requirement(module, extra)) for module in missing)
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        raise UserError(
+            f"{' and '.join(missing)} {are} not installed; get {them} with: "
+            f"{shlex.quote(sys.executable)} -m pip install {needed}"
+        )
+
+
+def _requirement(module: str, extra: str) -> str:
+    """Returns what pip installs a module by; only its name where this package runs without having been installed."""
+    name = module.replace("_", "-")
+    try:
+        requirements = metadata.requires("espnet-encrl") or []
+    except metadata.PackageNotFoundError:
+        requirements = []
+    for line in requirements:
+        requirement, _, marker = (part.strip() for part in line.partition(";"))
+        if re.fullmatch(rf"{re.escape(name)}([^\w.-].*)?", requirement) and re.search(rf"extra == .{extra}.", marker):
+            return requirement
+    return name
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Runs a command; a `UserError` becomes one line on stderr and exit status 2."""
+    """Runs a command; a `UserError` becomes one line on stderr and exit status 2.
+
+    Where the output cannot be written, that is such a line too. Only where its reader has gone, as `| head` does, the
+    command ends without a word, with the status of one that a broken pipe ends (141).
+    """
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if not _drop_output():
+            raise
+        if isinstance(error, BrokenPipeError):
+            sys.exit(141)
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _drop_output() -> bool:
+    """Drops what stdout still holds if it cannot be written, or Python complains once more at its end.
+
+    Returns:
+        Whether it could not be written.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    # With PYTHONUNBUFFERED it holds nothing. A pipe that nobody reads is in error.
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

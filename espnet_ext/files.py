@@ -3,14 +3,20 @@
 import fcntl
 import hashlib
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from espnet_ext.errors import UserError
 
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """Gives a temporary path in the same directory, and renames what was written there to `path` at the end.
+
+    The temporary name is drawn at random, so that it is nobody else's.
 
     Example:
         with atomic(exp_dir / "model.pth") as temporary:
@@ -18,8 +24,7 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -35,9 +40,25 @@ def file_sha256(path: str | os.PathLike) -> str:
 
 @contextmanager
 def locked(path: str | os.PathLike) -> Iterator[None]:
-    """Waits until no other process holds the lock of this file, then holds it; a process that dies lets it go."""
+    """Waits until no other process holds the lock of this file, then holds it; a process that dies lets it go.
+
+    A lock is an empty file. It is made where there is none, and stays.
+
+    Raises:
+        UserError: something else of that name is there; it is left as it is.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        # Without O_TRUNC: whatever is there belongs to somebody. O_NONBLOCK: a pipe must not stop us here.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a directory, but a lock file must be made there; move it away") from error
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_size:
+            raise UserError(f"{path} is no lock file of this program (those are empty); move it away")
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)

@@ -8,13 +8,14 @@ are not among the n best. After the last epoch come `*.ave_*best.pth` and their 
 * a good checkpoint of epoch N without a good `Nepoch.pth`: averaging crashes at the very end;
 * links that name an older or a missing epoch.
 
+A failing disk damages files later, and `torch.load` takes wrong weights from them without a word: the sums in each file
+are compared first, here and in `check_averaged`. DeepSpeed's directories `checkpoint_N` are left alone.
+
 `keep_previous` (called while a training runs) keeps one complete older checkpoint; `recover` repairs the directory.
 """
 
-import errno
 import math
 import os
-import pickle
 import re
 import shutil
 import tempfile
@@ -22,6 +23,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from espnet_ext.checkpoints.load import CorruptFileError, load_saved
+from espnet_ext.checkpoints.whole import damaged_part
 from espnet_ext.errors import UserError
 from espnet_ext.train_log import EpochStats, from_reporter, non_finite_losses, read_logs, stopped_as_invalid
 
@@ -30,10 +33,6 @@ PREVIOUS = "checkpoint.prev.pth"
 _CORRUPT = "checkpoint.pth.corrupt"
 _TMP_PREFIX = ".recovery_tmp."
 _COPY_BYTES = 16 * 2**20
-
-
-class CorruptFileError(Exception):
-    """A file that `torch.save` did not finish, or that was damaged later."""
 
 
 def is_finished(exp_dir: Path) -> bool:
@@ -74,7 +73,8 @@ def keep_previous(exp_dir: Path, cancelled: Callable[[], bool] = lambda: False) 
                 out.write(block)
             out.flush()
             os.fsync(out.fileno())
-        if _identity(source) != before or not zipfile.is_zipfile(temporary):
+        # A copy that was damaged on its way must not replace a good one.
+        if _identity(source) != before or not zipfile.is_zipfile(temporary) or damaged_part(Path(temporary)):
             return False
         shutil.copymode(source, temporary)
         os.replace(temporary, exp_dir / PREVIOUS)
@@ -100,7 +100,8 @@ def recover(exp_dir: Path, log: Callable[[str], None] = print) -> int:
         The epoch the training continues after; 0 when it starts from the beginning.
 
     Raises:
-        UserError: A checkpoint is intact, but of an ESPnet version whose checkpoints 202611 does not resume.
+        UserError: A checkpoint is intact, but of an ESPnet version whose checkpoints 202611 does not resume, or it is a
+            pointer of git-lfs.
     """
     for leftover in exp_dir.glob(f"{_TMP_PREFIX}*"):
         leftover.unlink()
@@ -113,9 +114,9 @@ def recover(exp_dir: Path, log: Callable[[str], None] = print) -> int:
     epoch = state["reporter"]["epoch"]
     _repair_epoch_models(exp_dir, state, log)
     for averaged in sorted(exp_dir.glob("*.ave_*best*.pth")):
-        if not averaged.is_symlink() and _is_corrupt(averaged):
+        if not averaged.is_symlink() and (wrong := _corruption(averaged)):
             averaged.unlink()
-            log(f"removed {averaged}: it was incomplete; ESPnet writes it again at the end of the training")
+            log(f"removed {averaged}: it was {wrong}; ESPnet writes it again at the end of the training")
     _repair_links(exp_dir, state, log)
     _remove_dangling_links(exp_dir, log)
     drop_previous_if_finished(exp_dir)
@@ -147,10 +148,26 @@ def check_finite(exp_dir: Path) -> None:
         )
 
 
+def check_averaged(exp_dir: Path) -> None:
+    """Checks the models that a training left, after its end: those of single epochs, and the averages made of them.
+
+    Raises:
+        UserError: one is damaged. Run again: `recover` removes it, and ESPnet makes the averages anew.
+    """
+    for path in sorted(exp_dir.glob("*.pth")):
+        if path.name in (CHECKPOINT, PREVIOUS) or path.is_symlink():
+            continue
+        if (part := damaged_part(path)) is not None:
+            raise UserError(
+                f"{path} is damaged: {part} in it does not have the sum that it was written with; run again: it is "
+                "left out, and the averages are made anew. Check the disk too"
+            )
+
+
 def finished_epochs(exp_dir: Path) -> list[EpochStats]:
     """Returns the finished epochs: from `checkpoint.pth`, or from the logs where it cannot be read."""
     try:
-        return from_reporter(_load(exp_dir / CHECKPOINT, mmap=True)["reporter"])
+        return from_reporter(load_saved(exp_dir / CHECKPOINT, mmap=True)["reporter"])
     except (OSError, CorruptFileError, UserError, KeyError):
         return read_logs(exp_dir)
 
@@ -163,48 +180,15 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _load(path: Path, mmap: bool = False) -> dict:
-    """Loads a file of `torch.save`, tensors on the CPU; with `mmap` their values are not read yet, nor verified.
-
-    Raises:
-        CorruptFileError: Incomplete or damaged.
-        UserError: Intact, but not made of tensors and plain values, so ESPnet 202611 would refuse it too.
-        OSError: Not there, or not readable.
-    """
-    import torch
-
+def _corruption(path: Path) -> str | None:
+    """Returns what is wrong with a file of `torch.save`; None where it is whole."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except OSError as error:
-        if error.errno == errno.EINVAL:  # torch looked for the zip's directory before the file's beginning
-            raise CorruptFileError(f"{path}: {error}") from error
-        raise
-    except pickle.UnpicklingError as error:
-        if _zip_is_intact(path):
-            raise UserError(
-                f"{path}: intact, but holds Python objects that ESPnet 202611 does not load; it was written by an "
-                f"older version. Finish that training with its ESPnet version, or move the directory away to train anew"
-            ) from error
-        raise CorruptFileError(f"{path}: {error}") from error
-    # torch reports a truncated or overwritten file with any of these, depending on where it was cut
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, ImportError) as error:
-        raise CorruptFileError(f"{path}: {error}") from error
-
-
-def _zip_is_intact(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError):
-        return False
-
-
-def _is_corrupt(path: Path) -> bool:
-    try:
-        _load(path)
-    except (CorruptFileError, FileNotFoundError):
-        return True
-    return False
+        load_saved(path)
+    except CorruptFileError as error:
+        return str(error)
+    except FileNotFoundError:
+        return "missing"
+    return None
 
 
 def _save(data: object, path: Path) -> None:
@@ -220,13 +204,13 @@ def _usable_checkpoint(exp_dir: Path, log: Callable[[str], None]) -> dict | None
     """Returns the content of `checkpoint.pth`, restored from the previous one where needed; None when both are lost."""
     checkpoint, previous = exp_dir / CHECKPOINT, exp_dir / PREVIOUS
     try:
-        return _load(checkpoint)
+        return load_saved(checkpoint)
     except FileNotFoundError:
         found = f"{checkpoint} is missing"
-    except CorruptFileError:
-        found = f"{checkpoint} is incomplete (the training was killed while it was written)"
+    except CorruptFileError as error:
+        found = f"{checkpoint} is {error}"
     try:
-        state = _load(previous)
+        state = load_saved(previous)
     except (FileNotFoundError, CorruptFileError):
         if checkpoint.exists():
             os.replace(checkpoint, exp_dir / _CORRUPT)
@@ -255,9 +239,9 @@ def _repair_epoch_models(exp_dir: Path, state: dict, log: Callable[[str], None])
     """Makes every epoch model that may be averaged present and complete, or ineligible."""
     last = state["reporter"]["epoch"]
     for _, path in _epoch_models(exp_dir):
-        if _is_corrupt(path):
+        if wrong := _corruption(path):
             path.unlink()
-            log(f"removed {path}: it was incomplete")
+            log(f"removed {path}: it was {wrong}")
     last_model = exp_dir / f"{last}epoch.pth"
     if last > 0 and not last_model.exists():
         _save(state["model"], last_model)
@@ -278,13 +262,12 @@ def _repair_epoch_models(exp_dir: Path, state: dict, log: Callable[[str], None])
 
 def _nbest(exp_dir: Path, state: dict) -> list[tuple[str, str, str, list[int]]]:
     """Returns for every `best_model_criterion` (phase, key, mode, epochs that ESPnet would average, best first)."""
-    import yaml
+    from espnet_ext.config import read_config
 
     config_file = exp_dir / "config.yaml"
-    try:
-        config = yaml.safe_load(config_file.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
+    if not config_file.is_file():
         return []
+    config = read_config(config_file)
     keep = config.get("keep_nbest_models", 10)
     keep = keep if isinstance(keep, int) else max(keep, default=1)
     stats = state["reporter"]["stats"]

@@ -5,6 +5,7 @@ nor espnet, so that a display can start at once.
 """
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _UNIT_SEC = {
 _SAVED = re.compile(r"The best model has been updated: |There are no improvements in this epoch")
 _TRAIN_BATCHES = re.compile(r"\[train\] Batch sampler: .*N-batch=(\d+)")
 _SKIPPED = re.compile(r"The grad norm is \S+\. Skipping updating the model|Student \S+: the gradient is not finite")
+_TAIL_BYTES = 4096
 _INVALID = re.compile(r"The gradients at all steps are invalid in this epoch")
 
 
@@ -191,6 +193,29 @@ def read_logs(exp_dir: Path) -> list[EpochStats]:
         elif isinstance(event, EpochStats):
             epochs[event.epoch] = event
     return [epochs[number] for number in sorted(epochs)]
+
+
+def has_ended(exp_dir: Path) -> bool:
+    """Tells whether the last run of a training has ended, by what its launcher wrote at the end of `train.log`.
+
+    A training without a launcher writes no such line; see `last_epoch_is_saved`.
+    """
+    try:
+        with (exp_dir / "train.log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = log.read().decode("utf-8", errors="replace").split("\n")
+    except OSError:
+        return False
+    return any(line.startswith("# Ended (code ") for line in lines[-3:])
+
+
+def last_epoch_is_saved(exp_dir: Path) -> bool:
+    """Tells whether the last epoch that was begun by `train.log` is complete on disk."""
+    saved = False
+    for event in _events(log_files(exp_dir)[-1:]):
+        if isinstance(event, EpochStarted | Saved):
+            saved = isinstance(event, Saved)
+    return saved
 
 
 def stopped_as_invalid(exp_dir: Path) -> bool:

@@ -259,3 +259,93 @@ def test_losses_that_are_not_finite(tmp_path, trained, capsys):
     (trained / "train.log").write_text(f"{log} Something seems wrong.\n")
     with pytest.raises(UserError, match="gradients of a whole epoch"):
         check_finite(trained)
+
+
+def test_a_damaged_checkpoint_is_not_resumed_from(trained, uninterrupted):
+    """A block of zeros: torch.load takes it for weights."""
+    assert keep_previous(trained)
+    train(trained, 3)
+    for path in trained.glob("*.ave*"):
+        path.unlink()
+    damage_tensor(trained / "checkpoint.pth")
+    torch.load(trained / "checkpoint.pth")  # finds nothing
+    epoch, lines = run_recover(trained)
+    assert epoch == 2 and "checkpoint.pth is damaged (" in lines[0] and "training continues with epoch 3" in lines[0]
+    train(trained, 4)
+    for name in ("4epoch.pth", "valid.loss.ave.pth"):
+        assert_same_model(weights(trained, name), weights(uninterrupted, name))
+
+
+def test_without_an_earlier_one_a_damaged_checkpoint_is_put_aside(trained, uninterrupted):
+    damage_tensor(trained / "checkpoint.pth")
+    epoch, lines = run_recover(trained)
+    assert epoch == 0 and "is damaged" in lines[0] and (trained / "checkpoint.pth.corrupt").is_file()
+    train(trained, 4)
+    assert_same_model(weights(trained, "4epoch.pth"), weights(uninterrupted, "4epoch.pth"))
+
+
+def test_a_damaged_model_of_an_epoch_is_not_averaged(tmp_path):
+    train(tmp_path, 3, keep=4)
+    damage_tensor(tmp_path / "2epoch.pth")
+    epoch, lines = run_recover(tmp_path)
+    assert epoch == 3 and any("2epoch.pth: it was damaged" in line for line in lines)
+    train(tmp_path, 4, keep=3)
+    ranked = [weights(tmp_path, f"{epoch}epoch.pth") for epoch in (1, 3, 4)]
+    expected = {key: sum(model[key] for model in ranked) / 3 for key in ranked[0]}
+    average = weights(tmp_path, "valid.loss.ave.pth")
+    assert all(torch.allclose(average[key], expected[key]) for key in expected)
+
+
+def test_a_damaged_model_of_the_last_epoch_is_written_again(trained, uninterrupted):
+    expected = weights(trained, "2epoch.pth")
+    damage_tensor(trained / "2epoch.pth")
+    assert run_recover(trained)[0] == 2
+    assert_same_model(weights(trained, "2epoch.pth"), expected)
+
+
+def test_damage_until_the_end_of_a_training_is_found(tmp_path):
+    """What was averaged, after the training and before anything is made of it; a second run mends it."""
+    options = ["--exp_dir", str(tmp_path), "--check_finite", "true"]
+    train(tmp_path, 3, keep=3)
+    good = weights(tmp_path, "valid.loss.ave.pth")
+    recover_command.main(options)
+    damage_tensor(tmp_path / "3epoch.pth")
+    train(tmp_path, 3, keep=3)  # averages again, of wrong weights, without a word
+    assert not torch.equal(weights(tmp_path, "valid.loss.ave.pth")["linear.weight"], good["linear.weight"])
+    with pytest.raises(UserError, match=r"3epoch\.pth is damaged: .* run again: it is left out"):
+        recover_command.main(options)
+    run_recover(tmp_path)
+    train(tmp_path, 3, keep=3)
+    recover_command.main(options)
+    assert_same_model(weights(tmp_path, "valid.loss.ave.pth"), good)
+
+
+def test_a_damaged_copy_does_not_replace_a_good_one(trained):
+    assert keep_previous(trained)
+    good = (trained / "checkpoint.prev.pth").read_bytes()
+    damage_tensor(trained / "checkpoint.pth")
+    assert not keep_previous(trained)
+    assert (trained / "checkpoint.prev.pth").read_bytes() == good and not list(trained.glob(".recovery_tmp*"))
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pth", "1epoch.pth", "2epoch.pth"])
+def test_a_pointer_of_git_lfs_is_not_taken_for_a_broken_file(trained, name):
+    """Of a cloned experiment directory: nothing is removed, and no training starts anew."""
+    keep_previous(trained)
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    (trained / name).write_text(pointer)
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    with pytest.raises(UserError, match=rf"{name} is a git-lfs pointer.*git lfs pull"):
+        recover(trained)
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+
+
+def damage_tensor(path):
+    """Zeroes the model's tensors in a file of torch.save, as a failing disk does; it stays as long."""
+    content = path.read_bytes()
+    state = torch.load(path, weights_only=True)
+    tensors = [value.numpy().tobytes() for value in state.get("model", state).values()]
+    for value in tensors:
+        assert len(value) == 4 and content.count(value)
+        content = content.replace(value, bytes(4))
+    path.write_bytes(content)

@@ -91,6 +91,49 @@ def test_not_decoded_yet(tmp_path):
         run(tmp_path / "ref", tmp_path / "none")
 
 
+def test_lines_end_at_line_feeds_alone(decoded):
+    references = {"a": "one\x85two", "b": "three\u2028four", "c": "five\x0csix"}
+    words, _ = run(*decoded(references, {"a": "one two", "b": "three four", "c": "five six"}))
+    assert (words["sentences"], words["words"], words["error_rate_percent"]) == (3, 6, 0.0)
+
+
+def test_bytes_that_are_not_utf8_are_named(decoded):
+    ref, folder = decoded({"a": "one"}, {"a": "one"})
+    ref.write_bytes(b"a one\nb \xe9\n")
+    with pytest.raises(UserError, match="ref_text is not UTF-8 .*line 2"):
+        run(ref, folder)
+
+
+def test_what_sclite_cannot_score_is_told(decoded, capsys):
+    def told(references, hypotheses, speakers):
+        ref, folder = decoded(references, hypotheses)
+        ref.with_name("utt2spk").write_text("".join(f"{key} {speaker}\n" for key, speaker in speakers.items()))
+        with pytest.raises(SystemExit, match="3"):
+            score.main(["--ref", str(ref), "--decode_dir", str(folder), "--check_only", "true"])
+        assert not (folder / "score_wer").exists()
+        return capsys.readouterr().out
+
+    assert "reference of b: '{' begins" in told({"a": "x", "b": "one {two"}, {"a": "x", "b": "x"}, {"a": "s", "b": "s"})
+    assert "hypothesis of a: '@' is no word" in told({"a": "x"}, {"a": "@ x"}, {"a": "s"})
+    assert "s(1)-a: '(' begins" in told({"a": "x"}, {"a": "x"}, {"a": "s(1)"})
+    assert "S-a: the same identifier" in told({"A": "x", "a": "x"}, {"A": "x", "a": "x"}, {"A": "s", "a": "S"})
+    ref, folder = decoded({"a": "x (y) } / é"}, {"a": ""})
+    ref.with_name("utt2spk").write_text("a s\n")
+    score.main(["--ref", str(ref), "--decode_dir", str(folder), "--check_only", "true"])
+
+
+@pytest.mark.skipif(SCLITE is None, reason="sclite is not installed")
+@pytest.mark.parametrize(("one", "other"), [("ÄRGER Über", "ärger über"), ("É é", "é é"), ("ONE Two", "one TWO")])
+def test_case_counts_as_by_sclite(decoded, tmp_path, one, other):
+    words, _ = run(*decoded({"s-1": one}, {"s-1": other}))
+    for name, text in (("ref", one), ("hyp", other)):
+        (tmp_path / f"{name}.trn").write_text(f"{text}\t(s-1)\n")
+    trn = ["-r", str(tmp_path / "ref.trn"), "trn", "-h", str(tmp_path / "hyp.trn"), "trn"]
+    out = subprocess.run([SCLITE, *trn, "-i", "rm", "-o", "all", "stdout"], check=True, capture_output=True)
+    (tmp_path / "result.txt").write_bytes(out.stdout)
+    assert words["substitutions"] == read_sclite(tmp_path / "result.txt").substitutions
+
+
 @pytest.mark.skipif(SCLITE is None, reason="sclite is not installed")
 def test_same_counts_as_sclite(decoded, tmp_path):
     """On sentences with few errors the two alignments agree, as do upper and lower case."""

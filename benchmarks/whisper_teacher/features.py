@@ -14,6 +14,7 @@ import torch
 from espnet2.fileio.sound_scp import SoundScpReader
 from tqdm import tqdm
 
+from espnet_ext.directories import check_ours, make_beside, move_into_place
 from espnet_ext.encoder.frozen_whisper import FrozenWhisperEncoder
 from espnet_ext.errors import run_main
 
@@ -31,9 +32,8 @@ def main() -> None:
     missing, unexpected = encoder.load_state_dict(state, strict=False)
     assert not unexpected and not any(key.startswith("whisper.") for key in missing)
 
-    temporary = args.output_dir.with_name(args.output_dir.name + ".new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    check_ours(args.output_dir)
+    temporary = make_beside(args.output_dir)
     reader = SoundScpReader(str(args.data_dir / "wav.scp"), dtype="float32")
     ark, scp = temporary / "feats.ark", temporary / "feats.scp"
     with (
@@ -47,8 +47,7 @@ def main() -> None:
     scp.write_text(scp.read_text().replace(str(temporary), str(args.output_dir)))
     for name in ("text", "utt2spk", "spk2utt"):
         shutil.copy(args.data_dir / name, temporary)
-    shutil.rmtree(args.output_dir, ignore_errors=True)
-    temporary.rename(args.output_dir)
+    move_into_place(temporary, args.output_dir)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,15 @@ Example:
 """
 
 import argparse
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from espnet_ext.errors import UserError, run_main
+
+if TYPE_CHECKING:
+    from espnet_ext.decode.sets import DecodingSet
 
 # A student hardly gets better than its teacher; with this many wrong words there is little to learn.
 _MAX_WER = 80.0
@@ -33,6 +39,7 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_ext.decode.model import NoCTCError, load_model
     from espnet_ext.decode.parallel import decode_batches
     from espnet_ext.decode.sets import DecodingSet
+    from espnet_ext.encrl.teacher import broken_teacher
     from espnet_ext.files import atomic
 
     data = DecodingSet.open(args.data_dir, args.audio_format)
@@ -52,14 +59,21 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         model = load_model(args.teacher, None, device)
     except NoCTCError as error:  # serves criteria on its encoder
+        _check_encoder(args.teacher, data, names, device)
         say(f"not decoded: {error}")
         return
     data.check_rate(model.sample_rate)
-    hypotheses = {}
+    hypotheses, broken = {}, []
     batches = make_batches({name: data.samples[name] for name in names}, 120 * model.sample_rate, 0.05)
     for batch in decode_batches(model.model, data.read, batches):
         found = zip(batch.names, batch.hypotheses, strict=True)
-        hypotheses |= {name: model.text(model.tokens(hypothesis.token_ids)) for name, hypothesis in found}
+        for name, hypothesis in found:
+            hypotheses[name] = model.text(model.tokens(hypothesis.token_ids))
+            if not math.isfinite(hypothesis.score):
+                broken.append(name)
+    _check_audio(data, broken)
+    if broken:
+        raise broken_teacher(args.teacher, broken)
     references = {name: references[name] for name in names}
     words, characters = (score(references, hypotheses, {}, characters=chars).wer for chars in (False, True))
     text = f"WER {words:.1f} %, CER {characters:.1f} % ({len(names)} utterances of {args.data_dir.name}, greedy)"
@@ -68,6 +82,29 @@ def main(cmd: list[str] | None = None) -> None:
             f"\nwarning: a teacher with {words:.0f} % of the words wrong has little to teach; see docs/how-it-works.md"
         )
     say(text)
+
+
+def _check_encoder(source: str, data: "DecodingSet", names: Sequence[str], device: str) -> None:
+    """Checks that the encoder's output, all that students learn of such a teacher, is finite."""
+    import torch
+
+    from espnet_ext.encrl.teacher import load_teacher
+
+    teacher = load_teacher(source)
+    for name in names:
+        _check_audio(data, [name])
+        speech = data.read(name).float().to(device)[None]
+        teacher(speech, torch.tensor([speech.size(1)], device=device), [], [name])
+
+
+def _check_audio(data: "DecodingSet", names: Sequence[str]) -> None:
+    """Checks that no audio is to blame for what a teacher says of it."""
+    for name in names:
+        if not data.read(name).isfinite().all():
+            raise UserError(
+                f"{data.directory / 'wav.scp'}: the audio of {name} holds samples that are not finite; repair the "
+                "recording or leave it out, then prepare the data again (stages 1-5)"
+            )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from espnet_ext.errors import UserError, run_main
-from espnet_ext.recovery import drop_previous_if_finished
+from espnet_ext.recovery import drop_previous_if_finished, is_finished
 from espnet_ext.report.follow import (
     CheckpointKeeper,
     Display,
@@ -20,7 +20,7 @@ from espnet_ext.report.follow import (
     process_runs,
     process_started,
 )
-from espnet_ext.train_log import read_logs
+from espnet_ext.train_log import has_ended, last_epoch_is_saved, read_logs
 
 POLL_SEC = 0.5
 
@@ -28,8 +28,9 @@ POLL_SEC = 0.5
 def get_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description="Follow the train.log of an ESPnet training until the process --pid ends or SIGTERM arrives, and "
-        "keep a copy of its last complete checkpoint (checkpoint.prev.pth). The exit status is always 0.",
+        description="Follow the train.log of an ESPnet training until the process --pid (without it, the training) "
+        "ends or SIGTERM arrives, and keep a copy of its last complete checkpoint (checkpoint.prev.pth). Of a training "
+        "that has ended, print the epochs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--exp_dir", type=Path, required=True, help="experiment directory of ESPnet's trainer")
@@ -49,8 +50,14 @@ def summary(exp_dir: Path, name: str) -> None:
     print(f"{name}  {len(epochs)} epochs in {format_seconds(sum(epoch.total_sec for epoch in epochs))}")
 
 
+def has_finished(exp_dir: Path) -> bool:
+    """Tells whether nothing trains here any more, where no process was named that could be asked."""
+    # An earlier run's averages are there too while a resumed one trains on, until it saves its first epoch.
+    return has_ended(exp_dir) or (is_finished(exp_dir) and last_epoch_is_saved(exp_dir))
+
+
 def follow(exp_dir: Path, name: str, pid: int | None) -> None:
-    """Follows a training until `pid` ends or a signal asks to stop."""
+    """Follows a training until `pid` (None: the training) ends or a signal asks to stop."""
     stopped = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.append(True))
@@ -63,7 +70,7 @@ def follow(exp_dir: Path, name: str, pid: int | None) -> None:
     follower = LogFollower(log_file, since)
     while True:
         # Asked before reading, so that the last lines of a process that has just ended are still shown.
-        ends = bool(stopped) or (pid is not None and not process_runs(pid))
+        ends = bool(stopped) or (has_finished(exp_dir) if pid is None else not process_runs(pid))
         for text, written in follower.lines():
             keeper.on_event(display.line(text, written))
         if ends:
@@ -77,7 +84,9 @@ def main(cmd: list[str] | None = None) -> None:
     """Runs the command."""
     args = get_parser().parse_args(cmd)
     name = args.name or args.exp_dir.resolve().name
-    if args.summary:
+    if args.pid is None and not args.exp_dir.is_dir():
+        raise UserError(f"--exp_dir {args.exp_dir} does not exist; give the directory of a training")
+    if args.summary or (args.pid is None and has_finished(args.exp_dir)):
         summary(args.exp_dir, name)
         return
     try:

@@ -71,7 +71,7 @@ def _results(args: argparse.Namespace) -> "Results":
                 raise UserError(f"--{option}: belongs to --exp_dirs; {args.rows} says what is compared, leave it out")
         rows = read_rows(args.rows)
         folders = dict.fromkeys(run.decode_dir.name for system in rows.systems for run in system.runs)
-        decoding = f"Results in {', '.join(f'`{name}`' for name in folders)}." if folders else ""
+        decoding = f"Results in {', '.join(folders)}." if folders else ""
         return Results(args.title or rows.title or "Results", rows.systems, rows.test_sets, decoding, by_start=False)
     for option in _WITH_EXP_DIRS:
         if getattr(args, option) is None:
@@ -80,7 +80,7 @@ def _results(args: argparse.Namespace) -> "Results":
     if not test_sets:
         raise UserError("--test_sets: is empty; name at least one test set")
     systems = systems_of([exp_dir / args.inference_tag for exp_dir in args.exp_dirs], test_sets)
-    decoding = f"Decoded with `{args.inference_asr_model}`, results in `{args.inference_tag}`."
+    decoding = f"Decoded with {args.inference_asr_model}, results in {args.inference_tag}."
     return Results(args.title or "Results", systems, test_sets, decoding, by_start=True)
 
 

@@ -1,19 +1,24 @@
-"""Word and character error rates of a decoded test set by jiwer, for machines without sclite."""
+"""Word and character error rates of a decoded test set by jiwer, where sclite is missing or cannot score it."""
 
 import argparse
+import sys
 from pathlib import Path
 
+from espnet_ext.data.sclite import fold_case, id_problem, text_problem
+from espnet_ext.data.tables import read_lines
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.report.scores import JIWER_FILE, Score, Utterance, sclite_speaker
 from espnet_ext.report.write import write_text
+
+_NOT_FOR_SCLITE = 3  # exit status
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(
-        description="Score a decoded test set with jiwer where sclite is not installed. Upper and lower case count as "
-        "equal, as in sclite. Writes score_wer/result_jiwer.json and score_cer/result_jiwer.json, with the counts and "
-        "the speaker of every utterance.",
+        description="Score a decoded test set with jiwer where sclite is not installed or cannot score it. Upper and "
+        "lower case of ASCII letters count as equal, as in sclite. Writes score_wer/result_jiwer.json and "
+        "score_cer/result_jiwer.json, with the counts and the speaker of every utterance.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -21,6 +26,12 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--decode_dir", type=Path, required=True, help="exp/<model>/<inference_tag>/<set>, which holds the text file"
+    )
+    parser.add_argument(
+        "--check_only",
+        choices=["true", "false"],
+        default="false",
+        help="score nothing; the exit status is 3, and the reason is printed, where sclite would fail or miscount",
     )
     return parser
 
@@ -34,7 +45,7 @@ def read_text(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; prepare the data (stages 1-5) or decode this set (stage 12)")
     texts: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in read_lines(path):
         words = line.split()
         if not words:
             continue
@@ -60,8 +71,8 @@ def score(
     """
     import jiwer
 
-    ref = [references[name].lower() for name in references]
-    hyp = [hypotheses[name].lower() for name in references]
+    ref = [fold_case(references[name]) for name in references]
+    hyp = [fold_case(hypotheses[name]) for name in references]
     counts = jiwer.process_characters(ref, hyp) if characters else jiwer.process_words(ref, hyp)
     units = counts.hits + counts.substitutions + counts.deletions
     if units == 0:
@@ -73,10 +84,30 @@ def score(
         for chunk in chunks:
             parts[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
         # The identifier that asr.sh gives to sclite, so that scores of both tools can be compared.
-        identifier = f"{speakers[name]}-{name}".lower() if speakers else name.lower()
+        identifier = fold_case(_identifier(name, speakers))
         utterances[identifier] = Utterance(sclite_speaker(identifier) if speakers else None, *parts.values())
     totals = (counts.hits, counts.substitutions, counts.deletions, counts.insertions)
     return Score("jiwer", len(ref), units, *totals, sentence_errors=wrong, utterances=utterances)
+
+
+def _identifier(name: str, speakers: dict[str, str]) -> str:
+    return f"{speakers[name]}-{name}" if speakers else name
+
+
+def sclite_obstacle(references: dict[str, str], hypotheses: dict[str, str], speakers: dict[str, str]) -> str | None:
+    """Returns the first utterance that sclite would stumble over or miscount, and why; None where it counts all."""
+    identifiers: dict[str, str] = {}
+    for name in references:
+        for kind, text in (("reference", references[name]), ("hypothesis", hypotheses[name])):
+            if reason := text_problem(text):
+                return f"{kind} of {name}: {reason}"
+        identifier = _identifier(name, speakers)
+        if reason := id_problem(identifier):
+            return f"{identifier}: {reason}"
+        before = identifiers.setdefault(fold_case(identifier), name)
+        if before != name:
+            return f"{identifier}: the same identifier for sclite as that of {before}"
+    return None
 
 
 def read_speakers(ref: Path, references: dict[str, str]) -> dict[str, str]:
@@ -118,6 +149,11 @@ def main(cmd: list[str] | None = None) -> None:
     if not any(references.values()):
         raise UserError(f"{args.ref}: no reference word in it; prepare the data again (stages 1-5)")
     speakers = read_speakers(args.ref, references)
+    if args.check_only == "true":
+        if obstacle := sclite_obstacle(references, hypotheses, speakers):
+            print(f"{args.decode_dir}: {obstacle}")
+            sys.exit(_NOT_FOR_SCLITE)
+        return
     words = score(references, hypotheses, speakers)
     characters = score(references, hypotheses, speakers, characters=True)
     write_text(args.decode_dir / "score_wer" / JIWER_FILE, words.to_json())

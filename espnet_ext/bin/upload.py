@@ -17,6 +17,7 @@ from espnet_ext.errors import UserError, run_main
 
 if TYPE_CHECKING:
     from espnet_ext.report.results import Results
+    from espnet_ext.zoo.card import Facts
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -33,7 +34,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test_sets", help="Names of the sets, separated by spaces")
     parser.add_argument("--license", help="Of the model, as the hub names it, e.g. cc-by-4.0; depends on the data")
     parser.add_argument("--language", help="Of the speech, as the hub names it, e.g. en")
-    parser.add_argument("--dataset", default="", help="What it was trained on, for the card")
+    parser.add_argument(
+        "--dataset", nargs="*", default=[], help="What it was trained on: names of the hub's data sets, or words"
+    )
+    parser.add_argument("--base_model", help="The teacher, if it is on the hub: user/name")
+    parser.add_argument("--project_url", help="Where the code that made the model is, for the card; none if not given")
     parser.add_argument("--create_repo", **flag, help="Make the repository if there is none")
     parser.add_argument("--dry_run", **flag, help="Show files and card, upload nothing, ask for no token")
     parser.add_argument("--check_only", **flag, help="Check token and repository only")
@@ -46,8 +51,13 @@ def main(cmd: list[str] | None = None) -> None:
     dry = args.dry_run == "true"
     if not (dry or args.check_only == "true") and not args.license:
         raise UserError("--license is missing: the card must say under which terms the model may be used")
+    from espnet_ext.zoo.card import Facts
+    from espnet_ext.zoo.clean import with_local_paths
     from espnet_ext.zoo.repository import check_access, stage_files, upload
 
+    facts = Facts(
+        args.repo, args.license, args.language, tuple(filter(None, args.dataset)), args.base_model, args.project_url
+    )
     api = None if dry else check_access(args.repo, args.create_repo == "true")
     if args.check_only == "true":
         print(f"{args.repo}: may be uploaded to")
@@ -62,10 +72,15 @@ def main(cmd: list[str] | None = None) -> None:
         raise UserError(f"{checkpoint} does not exist; train the model first (stage 11)")
     results = _results(args)
     files = stage_files(checkpoint, archive, args.exp_dir / "onnx", folder)
-    card = _card(args, results, files)
+    card = _card(args, facts, results, files)
     (folder / "README.md").write_text(card, encoding="utf-8")
     for name in sorted({*files, "README.md"}):
         print(f"{(folder / name).stat().st_size / 1e6:10.3f} MB  {name}")
+    for name in with_local_paths(folder, Path.cwd()):
+        print(
+            f"warning: {name} names a folder of this machine, which everybody will read; if it is an ONNX file, export "
+            "again (stage 14, --skip_export false)"
+        )
     if api is None:
         print(f"\nREADME.md:\n\n{card}\nNothing is uploaded (--dry_run true); the files are in {folder}")
         return
@@ -78,13 +93,12 @@ def _results(args: argparse.Namespace) -> "Results":
 
     test_sets = args.test_sets.split()
     systems = systems_of([path / args.inference_tag for path in (args.exp_dir, *args.compare_to)], test_sets)
-    return Results("Results", systems, test_sets, f"Decoded with `{args.inference_tag}`.", by_start=True)
+    return Results("Results", systems, test_sets, f"Decoded with {args.inference_tag}.", by_start=True)
 
 
-def _card(args: argparse.Namespace, results: "Results", files: list[str]) -> str:
+def _card(args: argparse.Namespace, facts: "Facts", results: "Results", files: list[str]) -> str:
     from espnet_ext.config import read_config
-    from espnet_ext.zoo.card import describe_teacher, front_matter, make_card
-    from espnet_ext.zoo.repository import ONNX, min_samples
+    from espnet_ext.zoo.card import make_card
 
     student = next(system for system in results.systems if system.runs[0].exp_dir == args.exp_dir)
     for name in results.test_sets:
@@ -92,10 +106,8 @@ def _card(args: argparse.Namespace, results: "Results", files: list[str]) -> str
             where = args.exp_dir / args.inference_tag / name
             raise UserError(f"{where} has no score for the card; run stages 12-13 with the same options of decoding")
     teacher = student.runs[0].lineage.teacher
-    metadata = front_matter(results, student, args.language, args.license, args.dataset or args.repo.split("/")[1])
     config = read_config(args.exp_dir / "config.yaml")
-    words = describe_teacher(teacher and teacher.exp_dir)
-    return make_card(results, student, args.repo, config, files, min_samples(args.exp_dir / ONNX), words, metadata)
+    return make_card(results, student, facts, config, files, teacher and teacher.exp_dir)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,48 @@
 """Checks a Kaldi-style data directory before hours are spent on it.
 
-Headers only, so that a large corpus takes seconds: the samples themselves are read where the header cannot tell (NaN in
-floating-point files), and one sample at the end of FLAC files (an interrupted copy keeps a good header).
+Of the audio headers only, and what `espnet_ext.data.audio` says, so that a large corpus takes minutes. Files are read
+line by line, several times, so that memory does not grow with the utterances, but for the lengths of recordings where
+there are `segments`, and the ids of sets that are scored.
 """
 
+import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby, pairwise, repeat
+from operator import itemgetter
 from pathlib import Path
 
-from espnet_ext.data.audio import Audio, BadAudioError, read_audio_header
-from espnet_ext.errors import UserError
+from espnet_ext.data.audio import Audio
+from espnet_ext.data.findings import Count, Findings
+from espnet_ext.data.headers import read_headers
+from espnet_ext.data.perturbation import SoxCheck
+from espnet_ext.data.sclite import fold_case, id_problem, text_problem
+from espnet_ext.data.segments import check_segments
+from espnet_ext.data.tables import check_last_line, read_keys, read_sorted_rows
+
+# Kaldi's validate_data_dir.sh, which stage 3 runs, takes no line with them.
+_ILLEGAL_WORDS = {"<s>", "</s>", "#0"}
 
 
-@dataclass
-class Findings:
-    """What a check found.
+@dataclass(frozen=True)
+class Use:
+    """What the recipe does with a data directory.
 
     Attributes:
-        errors: One line each: file, utterance, reason and remedy.
-        warnings: Same; the recipe copes with them.
-        num_utts: Utterances with audio.
-        seconds: Length of the audio, recordings counted once.
+        speech_needed: A transcript without a word is an error; else it is a warning.
+        speed_perturb: Stage 2 perturbs the speed, by sox.
+        scored: Stage 13 scores it, by sclite.
+        audio: Headers of the audio are read too.
+        transcribed: It has a file text; EncRL takes audio without.
     """
 
-    errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    num_utts: int = 0
-    seconds: float = 0.0
+    speech_needed: bool = True
+    speed_perturb: bool = False
+    scored: bool = False
+    audio: bool = True
+    transcribed: bool = True
 
 
 def has_speech(transcript: str) -> bool:
@@ -38,137 +51,117 @@ def has_speech(transcript: str) -> bool:
     return any(character.isalnum() for word in words for character in word)
 
 
-def read_table(path: Path, findings: Findings) -> dict[str, str]:
-    """Reads `<key> <value>` lines; a key that comes twice is an error and its first value counts."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; run the data preparation (stage 1)") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it with iconv") from error
-    table: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        key, value = (*line.split(maxsplit=1), "", "")[:2]
-        if not key:
-            findings.errors.append(f"{path}, line {number}: empty line; remove it")
-        elif key in table:
-            findings.errors.append(f"{path}, line {number}: utterance id {key} comes twice; keep one of its lines")
-        else:
-            table[key] = value.rstrip()
-    return table
-
-
-def _compare(first: Iterable[str], first_name: str, second: dict[str, str], message: str, findings: Findings) -> None:
-    findings.errors += [f"{first_name}: {key}: {message}" for key in first if key not in second]
-
-
-def check_data_dir(data_dir: Path, fs: int, nj: int = 4, speech_needed: bool = True) -> Findings:
+def check_data_dir(data_dir: Path, fs: int, nj: int = 4, use: Use = Use()) -> Findings:
     """Checks wav.scp, text, utt2spk and (where present) segments of a data directory.
 
     Args:
         data_dir: E.g. `data/train`.
         fs: Sampling rate the recipe works at, Hz; another one is a warning, since asr.sh resamples in stage 3.
         nj: Files read at the same time.
-        speech_needed: Whether a transcript without a word is an error; else it is a warning.
+        use: What is done with it.
 
     Raises:
         UserError: A file of the directory is missing or not UTF-8.
     """
     findings = Findings()
-    recordings = read_table(data_dir / "wav.scp", findings)
-    text = read_table(data_dir / "text", findings)
-    utt2spk = read_table(data_dir / "utt2spk", findings)
-    segments_file = data_dir / "segments"
-    segments = read_table(segments_file, findings) if segments_file.exists() else None
-    utterances, listed_in = (recordings, "wav.scp") if segments is None else (segments, "segments")
-    findings.num_utts = len(utterances)
-    if not utterances:
-        findings.errors.append(f"{data_dir / listed_in}: no utterance; prepare the data again")
-
-    in_text, in_audio = str(data_dir / "text"), str(data_dir / listed_in)
-    _compare(utterances, in_audio, text, "audio without transcript; add its line to text, or remove it", findings)
-    _compare(text, in_text, utterances, f"transcript without audio; add it to {listed_in}, or remove it", findings)
-    _compare(utterances, in_audio, utt2spk, "no speaker; add its line to utt2spk", findings)
-    _check_speech(in_text, text, speech_needed, findings)
-
-    headers = read_headers(recordings, nj, str(data_dir / "wav.scp"), findings)
-    findings.seconds = sum(audio.seconds for audio in headers.values())
-    rates = Counter(audio.rate for audio in headers.values() if audio.rate != fs)
-    findings.warnings += [
-        f"{data_dir}: {count} of {len(recordings)} recordings have {rate} Hz, not {fs} Hz; stage 3 resamples them"
-        for rate, count in sorted(rates.items())
-    ]
-    if segments is not None:
-        _check_segments(segments_file, segments, recordings, headers, findings)
+    paths = {name: data_dir / name for name in ("wav.scp", "text", "utt2spk") if use.transcribed or name != "text"}
+    segments = data_dir / "segments"
+    if segments.exists():
+        paths["segments"] = segments
+    in_order = [_is_sorted(path) for path in paths.values()]  # of all, so that a missing file is found before long work
+    for path in paths.values():
+        check_last_line(path, use.speed_perturb, findings)
+    lengths: dict[str, float] = {}
+    for recording, audio in _check_recordings(paths["wav.scp"], fs, nj, use, findings):
+        if "segments" in paths:
+            lengths[recording] = audio.seconds if audio else math.inf
+        else:
+            findings.num_utts += 1
+    if "segments" in paths:
+        check_segments(segments, lengths, findings)
+    if use.transcribed:
+        _check_text(paths["text"], use, findings)
+    _check_speakers(paths["utt2spk"], use.scored, findings)
+    if all(in_order):
+        _compare(paths, findings)
+    if not findings.num_utts and not findings.errors:
+        listed_in = paths.get("segments", paths["wav.scp"])
+        findings.error(f"{listed_in}: no utterance; prepare the data again")
     return findings
 
 
-def _check_speech(in_text: str, text: dict[str, str], speech_needed: bool, findings: Findings) -> None:
-    silent = {utterance: words for utterance, words in text.items() if not has_speech(words)}
-    if speech_needed:
-        findings.errors += [
-            f"{in_text}: {utterance}: transcript with no speech ('{words}'); correct it, or remove the utterance"
-            for utterance, words in silent.items()
-        ]
-    elif silent:
-        example = " ".join(next(iter(silent.items())))
+def _is_sorted(path: Path) -> bool:
+    return all(first <= second for first, second in pairwise(read_keys(path)))
+
+
+def _check_recordings(path: Path, fs: int, nj: int, use: Use, findings: Findings) -> Iterator[tuple[str, Audio | None]]:
+    """Yields the recordings of wav.scp with their headers."""
+    sox = SoxCheck() if use.speed_perturb else None
+    rows = read_sorted_rows(path, findings, of_paths=True)
+    headers = read_headers(rows, nj, str(path), findings) if use.audio else ((*row, None) for row in rows)
+    rates: Counter[int] = Counter()
+    for recording, entry, audio in headers:
+        if audio:
+            rates[audio.rate] += 1
+        if sox and (audio or not use.audio) and (problem := sox.problem(entry)):
+            findings.error(f"{path}: {recording}: {problem}")
+        yield recording, audio
+    findings.warnings += [
+        f"{path.parent}: {count} of {rates.total()} recordings have {rate} Hz, not {fs} Hz; stage 3 resamples them"
+        for rate, count in sorted(rates.items())
+        if rate != fs
+    ]
+
+
+def _check_text(path: Path, use: Use, findings: Findings) -> None:
+    silent, number = Count(), 0
+    for utterance, words in read_sorted_rows(path, findings):
+        number += 1
+        problem = None
+        if illegal := _ILLEGAL_WORDS.intersection(words.split()):
+            problem = f"stage 3 does not take the word {min(illegal)}; replace or remove it"
+        elif not has_speech(words) and use.speech_needed:
+            problem = f"transcript with no speech ('{words}'); correct it, or remove the utterance"
+        elif not has_speech(words):
+            silent.add(f"{utterance} {words}")
+        elif use.scored and (reason := text_problem(words)):
+            problem = f"{reason}; write it as words, or remove it"
+        if problem:
+            findings.error(f"{path}: {utterance}: {problem}")
+    if silent.number:
         findings.warnings.append(
-            f"{in_text}: {len(silent)} of {len(text)} transcripts have no speech and are kept, e.g. '{example}'"
+            f"{path}: {silent.number} of {number} transcripts have no speech and are kept, e.g. '{silent.example}'"
         )
 
 
-def read_headers(entries: dict[str, str], nj: int, listed_in: str, findings: Findings) -> dict[str, Audio]:
-    """Reads the headers of recordings; those that cannot be used become errors and are left out.
-
-    Args:
-        entries: Path or command (see `read_audio_header`) by id.
-        nj: Files read at the same time.
-        listed_in: File or directory that errors name.
-        findings: Receives the errors.
-    """
-
-    def read(entry: str) -> Audio | BadAudioError:
-        try:
-            return read_audio_header(entry)
-        except BadAudioError as error:
-            return error
-
-    headers = {}
-    with ThreadPoolExecutor(nj) as pool:
-        for key, result in zip(entries, pool.map(read, entries.values()), strict=True):
-            if isinstance(result, Audio):
-                headers[key] = result
-            else:
-                findings.errors.append(f"{listed_in}: {key}: {result}")
-    return headers
+def _check_speakers(path: Path, scored: bool, findings: Findings) -> None:
+    identifiers: dict[str, str] = {}
+    for utterance, speaker in read_sorted_rows(path, findings):
+        if len(speaker.split()) != 1:
+            findings.error(f"{path}: {utterance}: expected one speaker without blanks, found '{speaker}'")
+        elif scored:  # the identifiers that asr.sh gives to sclite
+            identifier = f"{speaker}-{utterance}"
+            before = identifiers.setdefault(fold_case(identifier), utterance)
+            if reason := id_problem(identifier):
+                findings.error(f"{path}: {utterance}: {reason}, found in {identifier}; rename utterance or speaker")
+            elif before != utterance:
+                findings.error(
+                    f"{path}: {utterance}: its identifier {identifier} is that of {before} for sclite, "
+                    "which knows no capitals; rename one"
+                )
 
 
-def _check_segments(
-    path: Path, segments: dict[str, str], recordings: dict[str, str], headers: dict[str, Audio], findings: Findings
-) -> None:
-    for utterance, value in segments.items():
-        try:
-            recording, start, end = value.split()
-            start_sec = float(start)
-            end_sec = math.inf if float(end) == -1 else float(end)  # format_wav_scp.py reads -1 as "to the end"
-        except ValueError:
-            findings.errors.append(f"{path}: {utterance}: expected '<recording> <start> <end>', found '{value}'")
-            continue
-        if recording not in recordings:
-            findings.errors.append(f"{path}: {utterance}: its recording {recording} is not in wav.scp; add it")
-            continue
-        audio = headers.get(recording)
-        length_sec = audio.seconds if audio else math.inf
-        if not 0 <= start_sec < min(end_sec, length_sec):
-            findings.errors.append(
-                f"{path}: {utterance}: no audio between {start} s and {end} s of {recording} "
-                f"({length_sec:.2f} s long); correct the times"
-            )
-
-
-def summarise(directory: Path, findings: Findings, max_shown: int = 5) -> str:
-    """Returns the first errors and their number, for one message."""
-    shown = findings.errors[:max_shown]
-    more = len(findings.errors) - len(shown)
-    lines = [f"{directory}: {len(findings.errors)} problem(s)", *(f"  {line}" for line in shown)]
-    return "\n".join(lines + ([f"  ... and {more} more"] if more else []))
+def _compare(paths: dict[str, Path], findings: Findings) -> None:
+    """Finds utterances that a file lacks, by reading all files side by side in their order."""
+    audio_in = "segments" if "segments" in paths else "wav.scp"
+    names = [name for name in (audio_in, "text", "utt2spk") if name in paths]
+    rows = heapq.merge(*(zip(read_keys(paths[name]), repeat(name)) for name in names))
+    for key, same in groupby(rows, key=itemgetter(0)):
+        present = {name for _, name in same}
+        for lacks, has, message in (
+            ("text", audio_in, "audio without transcript; add its line to text, or remove it"),
+            (audio_in, "text", f"transcript without audio; add it to {audio_in}, or remove it"),
+            ("utt2spk", audio_in, "no speaker; add its line to utt2spk"),
+        ):
+            if lacks in names and lacks not in present and has in present:
+                findings.error(f"{paths[has]}: {key}: {message}")

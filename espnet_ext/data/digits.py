@@ -12,10 +12,7 @@ beginning of a bigger one, and the number of processes changes nothing.
 
 import json
 import multiprocessing
-import os
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,6 +23,7 @@ import numpy as np
 
 from espnet_ext.data.espeak import Espeak, Prosody
 from espnet_ext.data.noise import excerpt, mix, pink_noise, white_noise
+from espnet_ext.directories import make_beside, move_into_place, remove_leftovers
 from espnet_ext.errors import UserError
 
 SAMPLE_RATE = 16000
@@ -236,22 +234,15 @@ def make_split(root: Path, split: str, options: Options, nj: int = 1, log: Calla
         reason = f"made from other options ({manifest['made_from']})" if complete else "incomplete"
         log(f"{split_dir}: {reason}; making it again")
 
-    root.mkdir(parents=True, exist_ok=True)
-    for leftover in root.glob(f".{split}.*"):  # of an interrupted call
-        shutil.rmtree(leftover)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{split}.", dir=root))
+    temporary = make_beside(split_dir)
     try:
         job = _Job(espeak, make_babble(espeak, split, options.seed), split, options, temporary)
         statistics = _write_split(job, nj, log)
         manifest = {"made_from": made_from, "statistics": asdict(statistics)}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        if split_dir.exists():
-            os.replace(split_dir, root / f".{split}.old")
-        os.replace(temporary, split_dir)
+        move_into_place(temporary, split_dir)
     finally:
-        for leftover in root.glob(f".{split}.*"):
-            shutil.rmtree(leftover)
+        remove_leftovers(split_dir)
     return statistics
 
 

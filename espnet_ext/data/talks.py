@@ -5,15 +5,13 @@ says from when to when each of them lasts. `espnet_ext/data/tedlium.py` describe
 """
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from espnet_ext.data.digits import MANIFEST, SAMPLE_RATE, read_manifest
+from espnet_ext.directories import make_beside, move_into_place
 from espnet_ext.errors import UserError
 
 SETS = {"train": "train", "valid": "dev", "test": "test"}  # split of the digits -> set of TED-LIUM
@@ -75,18 +73,12 @@ def make_tedlium(digits: Path, root: Path) -> bool:
                 f"{target} exists, but its {MANIFEST} is missing or unreadable, so it is not replaced; "
                 f"move it away, or choose another --out_dir"
             ) from error
-    root.mkdir(parents=True, exist_ok=True)
-    for leftover in root.glob(f".{DISTRIBUTION}.*"):  # of an interrupted call
-        shutil.rmtree(leftover)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{DISTRIBUTION}.", dir=root))
+    temporary = make_beside(target)
     for split, name in SETS.items():
         for speaker_dir in sorted(path for path in (digits / split).iterdir() if path.is_dir()):
             _write_speaker(temporary / name, speaker_dir)
     (temporary / MANIFEST).write_text(json.dumps(made_from, indent=1) + "\n", encoding="utf-8")
-    temporary.chmod(0o755)  # mkdtemp makes it private
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(temporary, target)
+    move_into_place(temporary, target)
     return True
 
 
@@ -95,7 +87,7 @@ def _write_speaker(split_dir: Path, speaker_dir: Path) -> None:
     noise = np.random.default_rng(0).normal(0, _INTRO_RMS, int(_INTRO_SEC * SAMPLE_RATE)).astype(np.int16)
     segments: list[tuple[str | None, np.ndarray]] = [(None, noise)]
     transcripts = (speaker_dir / f"{speaker_dir.name}.trans.txt").read_text(encoding="utf-8")
-    for line in transcripts.splitlines():
+    for line in transcripts.removesuffix("\n").split("\n"):
         utterance, words = line.split(maxsplit=1)
         samples, _ = soundfile.read(speaker_dir / f"{utterance}.flac", dtype="int16")
         segments.append((words.lower(), samples))

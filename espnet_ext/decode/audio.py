@@ -1,59 +1,54 @@
 """Reads any audio file as blocks of one channel at a model's sampling rate."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
-import torch
-from torch import Tensor
 
+from espnet_ext.audio.downmix import Downmix
+from espnet_ext.audio.reader import STDIN, open_recording
 from espnet_ext.errors import UserError
 
+# What phones, browsers and cameras record.
+_PYAV_SUFFIXES = {".aac", ".amr", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".webm", ".wma"}
 # Not raw samples, which do not say their rate.
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"} | {
-    ".aif",
-    ".aifc",
-    ".oga",
-    ".opus",
-    ".snd",
-    ".sph",
-}
-# What libsndfile does not read: found in folders all the same, so that it is reported and not passed over.
-_UNREADABLE = {".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
+SUFFIXES = (
+    {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
+    | {".aif", ".aifc", ".oga", ".opus", ".snd", ".sph"}
+    | _PYAV_SUFFIXES
+)
 
-# Programs that write to a pipe put such sizes into headers of RIFF and AIFF files.
-_UNKNOWN_BYTES = 0x7F000000
-_PADDING_BYTES = 1
 _LONGEST_SEC = 1e6
-# Read at once, so that a long file is never in memory as a whole.
-_READ_SAMPLES = 1 << 20
 
 
 def find_audio(paths: list[Path]) -> dict[Path, Path]:
     """Finds the audio files among files and folders, the latter searched to the bottom.
 
+    Args:
+        paths: files, folders, named pipes, and `-` for the standard input.
+
     Returns:
-        The path below the folder that was given, by file; of a file that was given its name.
+        The path below the folder that was given, by file; of a file that was given its name, `stdin` for `-`.
 
     Raises:
         UserError: a path does not exist, or a folder holds no audio.
     """
     found: dict[Path, Path] = {}
     for path in paths:
+        if path == STDIN:
+            found[path] = Path("stdin")
+            continue
         if not path.exists():
             raise UserError(f"{path} does not exist")
-        if path.is_file():
+        if not path.is_dir():
             found[path] = Path(path.name)
             continue
-        audio = sorted(
-            file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES | _UNREADABLE
-        )
-        readable = {file.with_suffix("") for file in audio if file.suffix.lower() in SUFFIXES}
+        audio = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
+        sound = {file.with_suffix("") for file in audio if file.suffix.lower() not in _PYAV_SUFFIXES}
         # A video beside its own sound is no loss.
-        inside = [f for f in audio if f.suffix.lower() in SUFFIXES or f.with_suffix("") not in readable]
+        inside = [f for f in audio if f.suffix.lower() not in _PYAV_SUFFIXES or f.with_suffix("") not in sound]
         if not inside:
             raise UserError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES)[:6])} ...)")
         found |= {file: file.relative_to(path) for file in inside}
@@ -62,65 +57,57 @@ def find_audio(paths: list[Path]) -> dict[Path, Path]:
 
 def duration_sec(path: Path) -> float:
     """Returns how long a file says it is, for showing progress; 0 where it does not."""
+    if not path.is_file():  # a pipe is read once
+        return 0.0
     try:
         duration = soundfile.info(path).duration
     except Exception:  # reading says why
-        return 0.0
+        duration = _pyav_duration_sec(path)
     return duration if duration < _LONGEST_SEC else 0.0
 
 
-def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, Tensor]]:
-    """Yields (first sample, (samples,) float32) of successive blocks; channels are averaged.
+def _pyav_duration_sec(path: Path) -> float:
+    try:
+        import av
+
+        with av.open(str(path)) as container:
+            return (container.duration or 0) / av.time_base
+    except Exception:  # reading says why
+        return 0.0
+
+
+def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (first sample, (samples,) float32) of successive blocks.
+
+    Channels are averaged; where they cancel each other (opposite phase), one of them is taken (`Downmix`).
 
     Args:
-        path: the file, of any rate.
+        path: a file of any rate and format, a named pipe, or `-` for the standard input.
         sample_rate: of the blocks, Hz.
         block: samples of a block.
         overlap: samples that it shares with the block before.
 
     Raises:
-        soundfile.LibsndfileError: the file cannot be read.
-        UserError: it ends before its header says (WAV, AIFF, MP3 with a length; FLAC is a LibsndfileError; in other
-            formats nothing says so).
+        UserError: it cannot be read, samples are missing (where its format tells), or are not finite.
     """
-    with soundfile.SoundFile(path) as file:
-        resampler = None
-        if file.samplerate != sample_rate:
-            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-        declared = _declared_samples(path, file)
-        pending, start, ended, read = np.zeros(0, np.float32), 0, False, 0
-        while not ended:
-            samples = file.read(_READ_SAMPLES, dtype="float32", always_2d=True).mean(axis=1)
-            ended = len(samples) < _READ_SAMPLES
-            read += len(samples)
-            if ended and read < declared:
-                raise UserError(f"{path} is cut off: {read} of {math.ceil(declared)} samples; copy it again")
+    with open_recording(path) as recording:
+        downmix, resampler = Downmix(), None
+        if recording.rate != sample_rate:
+            resampler = soxr.ResampleStream(recording.rate, sample_rate, 1, dtype="float32")
+        pending, start = np.zeros(0, np.float32), 0
+
+        def converted() -> Iterator[np.ndarray]:
+            for samples in recording.blocks:
+                mono = downmix(samples)
+                yield resampler.resample_chunk(mono) if resampler else mono
             if resampler:
-                samples = resampler.resample_chunk(samples, last=ended)
+                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+        for samples in converted():
             pending = np.concatenate([pending, samples])
             while len(pending) >= block:
-                yield start, torch.from_numpy(pending[:block].copy())
+                yield start, pending[:block].copy()
                 pending, start = pending[block - overlap :], start + block - overlap
         # What is left beyond the overlap has been in no block yet.
         if len(pending) > (overlap if start else 0):
-            yield start, torch.from_numpy(pending)
-
-
-def _declared_samples(path: Path, file: soundfile.SoundFile) -> float:
-    """Returns how many samples a channel must have by the header; 0 where that says nothing.
-
-    Of an MP3 file libsndfile may give a few frames less than its header says.
-    """
-    with path.open("rb") as raw:
-        head = raw.read(12)
-        if head[:3] == b"ID3":  # tags before the first frame; seven bits a byte
-            raw.seek(10 + sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
-        first_frame = raw.read(2048)
-    if file.format == "MP3":
-        return 0.99 * file.frames if any(mark in first_frame for mark in (b"Xing", b"Info", b"VBRI")) else 0
-    if head[:4] in (b"RIFF", b"FORM"):
-        size = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big") + 8
-        there = path.stat().st_size
-        # libsndfile takes the length from what is there. A byte of padding may lack.
-        return file.frames * size / there if there + _PADDING_BYTES < size < _UNKNOWN_BYTES else 0
-    return 0
+            yield start, pending

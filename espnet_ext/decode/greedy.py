@@ -8,9 +8,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from torch import Tensor
 
-BLANK_ID = 0  # ESPnet's CTC
-# The STFT reflects half a window at the edges and fails where there is no half a window. No token is that short.
-MIN_SAMPLES = 1600
+from espnet_ext.decode.constants import BLANK_ID, MIN_SAMPLES
 
 
 @dataclass(frozen=True)

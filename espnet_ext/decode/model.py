@@ -10,7 +10,9 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.token_id_converter import TokenIDConverter
 
+from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
+from espnet_ext.decode.words import TOKEN_TYPES, join_tokens
 from espnet_ext.errors import UserError
 from espnet_ext.model_files import find_model_files
 
@@ -21,12 +23,13 @@ class NoCTCError(UserError):
 
 @dataclass
 class CTCModel:
-    """A model in `eval` mode, its tokens, and its sampling rate in Hz."""
+    """A model in `eval` mode, its tokens and their type, and its sampling rate in Hz."""
 
     model: ESPnetASRModel
     converter: TokenIDConverter
     tokenizer: object
     sample_rate: int
+    token_type: str
 
     def tokens(self, ids: list[int]) -> list[str]:
         """Returns the tokens of some ids."""
@@ -34,6 +37,8 @@ class CTCModel:
 
     def text(self, tokens: list[str]) -> str:
         """Joins tokens to words."""
+        if self.token_type in TOKEN_TYPES:  # as a device does it, which has no tokenizer
+            return join_tokens(tokens, self.token_type)
         return self.tokenizer.tokens2text(tokens)
 
 
@@ -57,7 +62,7 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
         with chdir(root):  # where its relative paths start
             model, args = ASRTask.build_model_from_file(config_file, checkpoint_file, device)
     except Exception as error:  # whatever the configuration asks for and is not there
-        raise UserError(f"{checkpoint_file} cannot be loaded with {config_file}: {error}") from error
+        raise UserError(f"{checkpoint_file} cannot be loaded with {config_file}: {why_not_loaded(error)}") from error
     if getattr(model, "ctc", None) is None or model.ctc_weight == 0:
         raise NoCTCError(
             f"{config_file}: the model has no trained CTC output (ctc_weight 0); decode with --decoder espnet"
@@ -72,4 +77,4 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
     sample_rate = humanfriendly.parse_size(fs) if isinstance(fs, str) else int(fs)
     # The convolutions of the subsampling, much of the work of a small model, are faster on a CPU in this layout.
     model = model.eval().to(memory_format=torch.channels_last)
-    return CTCModel(model, TokenIDConverter(args.token_list), tokenizer, sample_rate)
+    return CTCModel(model, TokenIDConverter(args.token_list), tokenizer, sample_rate, args.token_type)

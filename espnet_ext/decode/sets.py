@@ -12,12 +12,30 @@ from espnet2.fileio.read_text import read_2columns_text
 from espnet2.train.dataset import ESPnetDataset
 from tqdm import tqdm
 
+from espnet_ext.data.findings import Findings, summarise
+from espnet_ext.data.tables import read_table
 from espnet_ext.decode.greedy import Hypothesis, Search, best_paths, make_batches
 from espnet_ext.decode.model import CTCModel
 from espnet_ext.decode.parallel import DecodedBatch, decode_batches
 from espnet_ext.decode.words import group_words
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
+
+
+def _read_table(path: Path, of_paths: bool = False) -> dict[str, str]:
+    """Reads `<utterance> <value>` lines.
+
+    Raises:
+        UserError: One of them cannot be used.
+    """
+    findings = Findings()
+    table = read_table(path, findings, of_paths)
+    for key, value in table.items():
+        if not value:
+            findings.error(f"{path}: {key}: nothing follows the id; complete or remove the line")
+    if findings.errors:
+        raise UserError(summarise(path, findings))
+    return table
 
 
 @dataclass
@@ -34,18 +52,26 @@ class DecodingSet:
         """Opens a data directory as stages 3-5 of asr.sh write it.
 
         Raises:
-            UserError: It does not exist or has no utterance.
+            UserError: It does not exist, has no utterance, a line that cannot be used, or segments.
         """
         scp = directory / "wav.scp"
         if not scp.is_file() or scp.stat().st_size == 0:
             raise UserError(f"{scp} does not exist or is empty; prepare the data (stages 1-5)")
+        segments = directory / "segments"
+        if segments.exists():
+            raise UserError(f"{segments}: recordings are not cut here; let stage 3 of asr.sh cut them (in dump/raw)")
+        names = list(_read_table(scp, of_paths=True))
         format_file = directory / "audio_format"
         audio_format = format_file.read_text().strip() if format_file.is_file() else default_audio_format
         kind = "kaldi_ark" if "ark" in audio_format else "sound"
         audio = ESPnetDataset([(str(scp), "speech", kind)])
-        names = list(read_2columns_text(scp))
         counts_file = directory / "utt2num_samples"
-        counts = read_2columns_text(counts_file) if counts_file.is_file() else {}
+        counts = _read_table(counts_file) if counts_file.is_file() else {}
+        for name, count in counts.items():
+            if not count.isdecimal():
+                raise UserError(
+                    f"{counts_file}: {name}: '{count}' is no number of samples; remove the file, or correct it"
+                )
         data = cls(directory, audio, {}, audio_format)
         # Only an order of decoding hangs on these: a set without the file has them read from its audio.
         data.samples = {name: int(counts[name]) if name in counts else len(data.read(name)) for name in names}
@@ -83,7 +109,10 @@ class DecodingSet:
             raise UserError(f"{self.directory / 'wav.scp'}: the audio of {name} cannot be read: {error}") from error
         signal = torch.as_tensor(item["speech"])
         if signal.dim() != 1:
-            raise UserError(f"{self.directory / 'wav.scp'}: {name} has {signal.size(1)} channels; give one")
+            raise UserError(
+                f"{self.directory / 'wav.scp'}: {name} has {signal.size(1)} channels, the model takes one; prepare "
+                "the set again with a file of one channel, or in data/<set>/wav.scp with 'sox FILE -t wav - remix - |'"
+            )
         return signal
 
 
@@ -146,7 +175,7 @@ def _write(output_dir: Path, model: CTCModel, hypotheses: dict[str, Hypothesis],
         lines["score"].append(f"{name} {hypothesis.score}")
         lines["text"].append(f"{name} {model.text(tokens)}")
         if frame_sec is not None:
-            words = group_words(tokens, hypothesis.frames, frame_sec)
+            words = group_words(zip(tokens, hypothesis.frames, strict=True), frame_sec, model.token_type)
             lines["ctm"] += [f"{name} 1 {word.start:.2f} {word.end - word.start:.2f} {word.text}" for word in words]
     for file, rows in lines.items():  # text last: scoring looks for it
         with atomic(output_dir / file) as temporary:

@@ -4,31 +4,32 @@ A cache is a directory with one Kaldi archive for each output and shard, the lis
 reads, and a manifest:
 
     teacher_encoder.1.ark  teacher_encoder.scp  [teacher_layer_1_2.1.ark  teacher_layer_1_2.scp]
-    utt2num_samples  manifest.json
+    utt2audio  manifest.json
 
 The lists go into training as data of the names `teacher_encoder` etc., so ESPnet's loader reads and pads them in its
 worker processes, ahead of the training. Log-probabilities are not stored: the teacher's CTC head makes them of its
-encoder output.
+encoder output. `cache_files` and `cache_audio` beside this file find what is not any more as it was written or heard.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor
 
-from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encrl.cache_audio import AUDIO, changed_audio, read_audio, reader
+from espnet_ext.encrl.cache_files import StoredFile, check_files
+from espnet_ext.encrl.criteria import Criterion, check_cacheable
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.model_files import find_model_files
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
-SAMPLES = "utt2num_samples"  # of the audio that was cached, as in Kaldi's data directories
 # Kaldi's compression methods (compressed-matrix.h) and bytes a value. Kaldi has no half-precision floats; two bytes
 # spread over the range of a matrix are about as exact.
 DTYPES = {"float32": (None, 4), "int16": (3, 2), "int8": (2, 1)}
@@ -60,6 +61,7 @@ class Manifest:
         num_bytes: size of the archives.
         seconds: that the computation took, summed over processes; None where not known.
         shards: hash of the utterances of each shard, by which an unfinished cache is continued.
+        files: archives and lists as they were written; empty while the cache is unfinished.
         version: of this format.
     """
 
@@ -71,6 +73,7 @@ class Manifest:
     num_bytes: int = 0
     seconds: float | None = None
     shards: str | None = None
+    files: dict[str, StoredFile] = field(default_factory=dict)
     version: int = VERSION
 
     def write(self, directory: Path) -> None:
@@ -92,11 +95,14 @@ class Manifest:
             )
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
-            manifest = cls(**{**entries, "names": tuple(entries["names"])})
-        except (ValueError, KeyError, TypeError) as error:
+            files = {name: StoredFile(**stored) for name, stored in entries.get("files", {}).items()}
+            manifest = cls(**{**entries, "names": tuple(entries["names"]), "files": files})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} cannot be read ({error}); delete {directory} and cache again") from error
         if manifest.version != VERSION:
-            raise UserError(f"{path} is of version {manifest.version}, this needs {VERSION}; cache again")
+            raise UserError(
+                f"{path} is of version {manifest.version}, this needs {VERSION}; delete {directory} and cache again"
+            )
         return manifest
 
 
@@ -114,32 +120,45 @@ def identify(teacher: str) -> tuple[str, str]:
     return file_sha256(checkpoint), hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
-def write_samples(directory: Path, samples: Mapping[str, int]) -> None:
-    """Writes of which audio a cache is: samples of each utterance."""
-    with atomic(directory / SAMPLES) as temporary:
-        temporary.write_text("".join(f"{name} {count}\n" for name, count in samples.items()), encoding="utf-8")
+def check_stored(directory: Path, manifest: Manifest) -> dict[str, StoredFile]:
+    """Checks that a finished cache has all its files, as they were written.
+
+    Returns:
+        The files with their present states.
+
+    Raises:
+        UserError: names the first one that is not so.
+    """
+    wrong, present = check_files(directory, manifest.files)
+    for name, reason in wrong.items():
+        raise UserError(f"{directory}: {name} {reason}; delete {directory} and cache again")
+    for name in manifest.names:
+        for archive in {value.rpartition(":")[0] for value in read_2columns_text(directory / f"{name}.scp").values()}:
+            own = directory / Path(archive).name
+            if not Path(archive).exists() or not own.exists() or not own.samefile(archive):
+                raise UserError(
+                    f"{directory}: {name}.scp lists {archive}, not the archive beside it (was the cache moved?); "
+                    f"delete {directory} and cache again"
+                )
+    return present
 
 
-def changed_audio(directory: Path, samples: Mapping[str, int]) -> list[str]:
-    """Returns the utterances whose audio has another length than when it was cached."""
-    file = directory / SAMPLES
-    cached = read_2columns_text(file) if file.is_file() else {}
-    return [name for name, count in samples.items() if cached.get(name) != str(count)]
-
-
-def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], speech: Path) -> None:
-    """Checks that a cache is of this teacher and audio and holds what the training needs.
+def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], speech: Path, kind: str = "sound") -> None:
+    """Checks that a cache is of this teacher and audio, whole, and holds what the training needs.
 
     Args:
         scp: list of one of the cached outputs.
         teacher: see `identify`.
         criteria: of the training.
-        speech: list of the audio that is trained on; `utt2num_samples` beside it tells its lengths.
+        speech: list of the audio that is trained on.
+        kind: type of `speech` for ESPnet's loader, "sound" or "kaldi_ark".
 
     Raises:
-        UserError: It is stale, foreign or incomplete.
+        UserError: It is stale, foreign, damaged or incomplete, or no cache serves these criteria.
     """
     directory, remedy = scp.parent, "cache again with espnet_ext.bin.cache_teacher, or train without the cache"
+    criteria = list(criteria)
+    check_cacheable(criteria)
     manifest = Manifest.read(directory)
     checkpoint, config = identify(teacher)
     if manifest.teacher_sha256 != checkpoint:
@@ -149,15 +168,15 @@ def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], speech: 
     missing = [name for name in data_names(criteria) if name not in manifest.names]
     if missing:
         raise UserError(f"{directory} does not hold {', '.join(missing)}, which the criteria need; {remedy}")
-    cached = read_2columns_text(directory / f"{ENCODER}.scp").keys()
-    absent = [name for name in read_2columns_text(speech) if name not in cached]
+    check_stored(directory, manifest)
+    cached, sources = read_2columns_text(directory / f"{ENCODER}.scp"), read_2columns_text(speech)
+    absent = [name for name in sources if name not in cached]
     if absent:
         raise UserError(f"{directory} lacks {len(absent)} utterances of the training, e.g. {absent[0]}; {remedy}")
-    lengths = speech.with_name(SAMPLES)
-    changed = changed_audio(directory, read_2columns_text(lengths)) if lengths.is_file() else []
+    changed, _ = changed_audio(read_audio(directory / AUDIO), sources, reader(speech, kind))
     if changed:
         raise UserError(
-            f"{directory} was made of other audio: {len(changed)} utterances have another length now, e.g. "
+            f"{directory} was made of other audio: {len(changed)} utterances have other samples now, e.g. "
             f"{changed[0]}; delete it and {remedy}"
         )
 

@@ -1,7 +1,7 @@
 """The `criteria` of a configuration: which outputs are compared, by which loss, with which weight."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -52,6 +52,11 @@ class Criterion:
         return self.on != "text"
 
     @property
+    def sees_padding(self) -> bool:
+        """Whether the teacher's output for padding frames counts."""
+        return self.needs_teacher and not self.conf.get("masked", True)
+
+    @property
     def depth(self) -> Fraction | None:
         """Fraction of the encoder depth of a "layer:A/B" criterion."""
         return Fraction(self.on.removeprefix("layer:")) if self.on.startswith("layer:") else None
@@ -71,6 +76,20 @@ def parse_criteria(entries: Sequence[Mapping[str, Any]]) -> list[Criterion]:
     if twice:
         raise UserError(f"criteria: '{', '.join(sorted(twice))}' is given twice; use one entry with the summed weight")
     return criteria
+
+
+def check_cacheable(criteria: Iterable[Criterion]) -> None:
+    """Checks that a cached teacher gives the targets that a live one gives.
+
+    Raises:
+        UserError: a criterion counts padding frames, for which a cache holds nothing and a live teacher says something.
+    """
+    for criterion in criteria:
+        if criterion.sees_padding:
+            raise UserError(
+                f"criterion '{criterion.name}' has masked: false, so padding frames count, and a teacher cache holds "
+                "none: leave masked: false out of its conf, or train without the cache (--teacher_cache false)"
+            )
 
 
 def _parse(entry: Mapping[str, Any], where: str) -> Criterion:

@@ -101,11 +101,11 @@ class ESPnetEncRLModel(AbsESPnetModel):
         feats, feats_lengths = self._features(speech, speech_lengths)
         teacher_out = None
         if self.teacher is not None and cached is not None:
-            teacher_out = self.teacher.from_cache(*cached, self.criteria)
+            teacher_out = self.teacher.from_cache(*cached, self.criteria, utt_ids)
         elif self.teacher is not None:
             # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
             teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
-            teacher_out = self.teacher(*teacher_in, self.criteria)
+            teacher_out = self.teacher(*teacher_in, self.criteria, utt_ids)
         transcript = (text, text_lengths)
         stats: dict[str, Tensor] = {}
         losses = {}

@@ -2,7 +2,7 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import chdir
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
+from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
 from espnet_ext.encrl.cache import data_name
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.encrl.outputs import Outputs, compute_outputs
 from espnet_ext.errors import UserError
+from espnet_ext.losses.masking import valid_frames
 from espnet_ext.model_files import find_model_files, read_state_dict
 
 
@@ -49,17 +51,45 @@ class Teacher:
         self.args = args
         self.name = name
 
-    def __call__(self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:
-        """Computes the outputs that `criteria` compare; arguments as `espnet_ext.encrl.outputs.compute_outputs`."""
+    def __call__(
+        self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion], utt_ids: Sequence[str] | None = None
+    ) -> Outputs:
+        """Computes the outputs that `criteria` compare.
+
+        Args:
+            speech: (B, samples) float, or (B, T, F) features; as `espnet_ext.encrl.outputs.compute_outputs`.
+            lengths: (B,) int, of `speech`.
+            criteria: say which outputs are needed.
+            utt_ids: names of the utterances for errors.
+
+        Raises:
+            UserError: an output is not finite although `speech` is.
+        """
         if next(self.model.parameters()).device != speech.device:
             self.model.to(speech.device)
+        outputs = self._run(speech, lengths, criteria)
+        if not not_finite(outputs) or not torch.isfinite(speech).all():  # the latter is no fault of the teacher
+            return outputs
+        if torch.is_autocast_enabled(speech.device.type):
+            logging.warning(f"Teacher {self.name} overflows in half precision; this batch is computed in 32 bits")
+            with torch.autocast(speech.device.type, enabled=False):
+                outputs = self._run(speech, lengths, criteria)
+        check_finite(self.name, outputs, utt_ids)
+        return outputs
+
+    def _run(self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:
         with torch.inference_mode():
             outputs = compute_outputs(self.model, speech, lengths, criteria)
         return outputs.clone()  # autograd refuses to keep tensors of inference mode for the losses
 
     @torch.no_grad()
     def from_cache(
-        self, encoder: Tensor, lengths: Tensor, layers: Mapping[str, Tensor], criteria: Iterable[Criterion]
+        self,
+        encoder: Tensor,
+        lengths: Tensor,
+        layers: Mapping[str, Tensor],
+        criteria: Iterable[Criterion],
+        utt_ids: Sequence[str] | None = None,
     ) -> Outputs:
         """Completes outputs that were computed before; the encoder does not run.
 
@@ -68,12 +98,53 @@ class Teacher:
             lengths: (B,) int.
             layers: (B, T, D) float of the layers that criteria compare, by `espnet_ext.encrl.cache.data_name`.
             criteria: say whether the CTC head is needed.
+            utt_ids: names of the utterances for errors.
+
+        Raises:
+            UserError: an output is not finite.
         """
         head = self.model.ctc.ctc_lo if any(c.needs_head and c.needs_teacher for c in criteria) else None
         if head is not None and next(head.parameters()).device != encoder.device:
             head.to(encoder.device)
         tapped = {c.depth: layers[data_name(c)] for c in criteria if c.depth is not None}
-        return Outputs(lengths, encoder, None if head is None else head(encoder), tapped)
+        outputs = Outputs(lengths, encoder, None if head is None else head(encoder), tapped)
+        check_finite(self.name, outputs, utt_ids)
+        return outputs
+
+
+def not_finite(outputs: Outputs) -> list[int]:
+    """Returns the rows of a batch with a valid frame that is infinite or NaN; padding may hold anything."""
+    values = [outputs.encoder, *outputs.layers.values(), *([] if outputs.logits is None else [outputs.logits])]
+    if torch.stack([torch.isfinite(value).all() for value in values]).all():  # one synchronisation with a GPU
+        return []
+    mask = valid_frames(outputs.lengths, outputs.encoder.size(1))
+    bad = sum((~torch.isfinite(value).all(dim=-1) & mask).any(dim=1) for value in values)
+    return torch.nonzero(bad).flatten().tolist()
+
+
+def check_finite(teacher: str, outputs: Outputs, utt_ids: Sequence[str] | None) -> None:
+    """Checks that students can learn what a teacher says.
+
+    Args:
+        teacher: its name in the message.
+        outputs: of a batch.
+        utt_ids: names of its utterances.
+
+    Raises:
+        UserError: a valid frame is infinite or NaN.
+    """
+    rows = not_finite(outputs)
+    if rows:
+        raise broken_teacher(teacher, [utt_ids[row] for row in rows] if utt_ids else [])
+
+
+def broken_teacher(teacher: str, utt_ids: Sequence[str]) -> UserError:
+    """Returns the error of a teacher whose output is not finite for some utterances."""
+    where = f"{len(utt_ids)} utterances, e.g. {utt_ids[0]}" if utt_ids else "utterances of a batch"
+    return UserError(
+        f"teacher {teacher}: its output is not finite (NaN or infinite) for {where}, so no student can learn from it: "
+        "its weights are damaged or its training diverged; give another checkpoint, or train the teacher anew"
+    )
 
 
 def load_teacher(source: str, train_mode: bool = False, compiled: bool = False) -> Teacher:
@@ -100,7 +171,7 @@ def load_teacher(source: str, train_mode: bool = False, compiled: bool = False) 
             "directory of the teacher, or pack it (stage 14) and give the zip"
         ) from error
     except Exception as error:
-        raise UserError(f"teacher {source}: cannot be loaded from {checkpoint}: {error}") from error
+        raise UserError(f"teacher {source}: cannot be loaded from {checkpoint}: {why_not_loaded(error)}") from error
     if not isinstance(model, ESPnetASRModel):
         raise UserError(f"teacher {source}: {type(model).__name__} is no ESPnet ASR model")
     _check_filled(model, checkpoint, source)

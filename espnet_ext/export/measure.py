@@ -22,7 +22,7 @@ def espnet(path: str) -> Callable[[np.ndarray], object]:
     from espnet_ext.decode.recognizer import open_recognizer
 
     recognizer = open_recognizer(path)
-    return lambda speech: recognizer(torch.from_numpy(speech)).argmax(-1)
+    return lambda speech: recognizer(speech).argmax(-1)
 
 
 def onnx(path: str) -> Callable[[np.ndarray], object]:

@@ -82,7 +82,7 @@ def _compute_basis_at_load(model: ModelProto) -> None:
         options = {"axis": 0} if kind == "Concat" else {}
         names = [f"{prefix}/{name}" for name in inputs]
         nodes.append(helper.make_node(kind, names, [result], f"{prefix}/{kind}_{output or 'kernels'}", **options))
-    _prepend(graph, nodes)
+    add_nodes(graph, nodes)
 
 
 def write_half(source: Path, path: Path) -> None:
@@ -100,7 +100,7 @@ def write_half(source: Path, path: Path) -> None:
         name, half = tensor.name, f"{tensor.name}_float16"
         tensor.CopyFrom(numpy_helper.from_array(values, half))
         casts.append(helper.make_node("Cast", [half], [name], f"/weights/{name}", to=TensorProto.FLOAT))
-    _prepend(graph, casts)
+    add_nodes(graph, casts)
     with atomic(path) as temporary:
         onnx.save(model, str(temporary))
 
@@ -154,7 +154,7 @@ def _narrow_convolutions(model: ModelProto) -> None:
         graph.initializer.append(numpy_helper.from_array(scale, scale_name))
         nodes.append(helper.make_node("Cast", [narrow], [wide], f"/weights/{wide}", to=TensorProto.FLOAT))
         nodes.append(helper.make_node("Mul", [wide, scale_name], [tensor.name], f"/weights/{tensor.name}"))
-    _prepend(graph, nodes)
+    add_nodes(graph, nodes)
 
 
 def shorten_names(model: ModelProto) -> None:
@@ -187,9 +187,9 @@ def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
         onnx.save(model, str(temporary))
 
 
-def _prepend(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
-    """Puts nodes before all others: a graph lists a value before what uses it."""
-    nodes = [*nodes, *graph.node]
+def add_nodes(graph: GraphProto, before: Sequence[NodeProto], after: Sequence[NodeProto] = ()) -> None:
+    """Puts nodes before and after all others: a graph lists a value before what uses it."""
+    nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)
 

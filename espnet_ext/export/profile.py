@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import matplotlib
 
@@ -84,10 +85,13 @@ def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
 
 
 def model_names(exp_dirs: Iterable[Path]) -> dict[Path, str]:
-    """Returns what each experiment is called in the table: its name, or its path where two have the same."""
-    exp_dirs = list(exp_dirs)
-    names = [exp_dir.name for exp_dir in exp_dirs]
-    return {exp_dir: exp_dir.name if names.count(exp_dir.name) == 1 else str(exp_dir) for exp_dir in exp_dirs}
+    """Returns what each experiment is called in the table: as many parts of its path as tell it from the others."""
+    paths = {exp_dir: exp_dir.absolute().parts for exp_dir in exp_dirs}
+    for count in range(1, max(map(len, paths.values()), default=0) + 1):
+        names = {exp_dir: "/".join(parts[-count:]) for exp_dir, parts in paths.items()}
+        if len(set(names.values())) == len(names):
+            break
+    return names
 
 
 def measure(subject: Subject, runs: int) -> Measured:
@@ -149,7 +153,7 @@ def write_profile(rows: list[dict], runs: int, path: Path) -> str:
         f"# Profile\n\n{layout(table)}\n\n- One thread of this CPU, {runs} runs after a warm-up; a process for each "
         "row, its peak memory with all that it loads.\n- RTF: seconds of computing for a second of audio, over "
         f"utterances of {', '.join(f'{sec:g}' for sec in SECONDS)} s; then the time for one of them.\n"
-        f"- ONNX and sherpa-onnx files hold the front end too.\n\n![RTF and size]({path.stem}.png)\n"
+        f"- ONNX and sherpa-onnx files hold the front end too.\n\n![RTF and size]({quote(path.stem)}.png)\n"
     )
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, head, lineterminator="\n")

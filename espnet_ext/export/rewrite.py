@@ -4,8 +4,17 @@ import copy
 import math
 
 import torch
-from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
+from espnet2.legacy.nets.pytorch_backend.transformer.embedding import (
+    LegacyRelPositionalEncoding,
+    PositionalEncoding,
+    RelPositionalEncoding,
+    ScaledPositionalEncoding,
+)
 from torch import Tensor, nn
+
+from espnet_ext.errors import UserError
+
+_POSITIONS = (PositionalEncoding, ScaledPositionalEncoding, LegacyRelPositionalEncoding, RelPositionalEncoding)
 
 
 class Pointwise(nn.Module):
@@ -33,27 +42,38 @@ class SinusoidalEncoding(nn.Module):
     ESPnet keeps a table of 5000 frames, which would limit the length of the audio and be most of a small file.
 
     Args:
-        encoding: `PositionalEncoding` or `RelPositionalEncoding` of a model.
+        encoding: of a model, one of `_POSITIONS`.
     """
 
     def __init__(self, encoding: PositionalEncoding | RelPositionalEncoding):
         super().__init__()
         self.relative = isinstance(encoding, RelPositionalEncoding)
-        self.scale = encoding.xscale
+        self.beside = self.relative or isinstance(encoding, LegacyRelPositionalEncoding)  # not added to the input
+        scaled = isinstance(encoding, ScaledPositionalEncoding)
+        self.scale = 1.0 if scaled else encoding.xscale
+        self.weight = encoding.alpha.item() if scaled else 1.0
+        # Legacy positions count down from the end of the table, or of the audio if that is longer.
+        self.table = encoding.pe.size(1) if getattr(encoding, "reverse", False) else None
         size = encoding.d_model
         self.register_buffer("rate", torch.exp(torch.arange(0, size, 2) * (-math.log(10000.0) / size)))
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Takes (B, T, D); returns it with its position, or scaled beside (1, 2 T - 1, D) relative positions."""
+        """Takes (B, T, D); returns it with its position, or scaled beside relative positions.
+
+        Those are (1, 2 T - 1, D), of the legacy kind (1, T, D).
+        """
         frames = x.size(1)
-        first = frames - 1 if self.relative else 0
-        step = -1 if self.relative else 1
         count = 2 * frames - 1 if self.relative else frames
-        position = first + step * torch.arange(count, device=x.device, dtype=x.dtype)
+        position = torch.arange(count, device=x.device, dtype=x.dtype)
+        if self.relative:
+            position = frames - 1 - position
+        elif self.table is not None:
+            # As a tensor, so that a trace keeps the comparison.
+            position = (torch.ones_like(position[:1]) * frames).clamp(min=self.table) - 1 - position
         angle = position[:, None] * self.rate
         encoding = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[None]  # sines at even indices
         x = x * self.scale
-        return (x, encoding) if self.relative else x + encoding
+        return (x, encoding) if self.beside else x + self.weight * encoding
 
 
 class SelfAttention(nn.Module):
@@ -82,13 +102,21 @@ class SelfAttention(nn.Module):
 
 
 def rewrite(encoder: nn.Module) -> nn.Module:
-    """Returns a copy of an encoder with the parts replaced that have a better form here."""
+    """Returns a copy of an encoder with the parts replaced that have a better form here.
+
+    Raises:
+        UserError: its positions come from a table, which would limit the length of the audio.
+    """
     encoder = copy.deepcopy(encoder).eval()
     for module in list(encoder.modules()):
         for name, child in list(module.named_children()):
-            # Scaled and legacy positions are classes of their own and stay tables.
-            if type(child) in (PositionalEncoding, RelPositionalEncoding) and not getattr(child, "reverse", False):
+            if type(child) in _POSITIONS:
                 setattr(module, name, SinusoidalEncoding(child))
+            elif isinstance(child, _POSITIONS):
+                raise UserError(
+                    f"positions of the kind {type(child).__name__} cannot be exported: they are a table, beyond whose "
+                    "end a file would fail"
+                )
             elif type(child) is nn.MultiheadAttention:
                 setattr(module, name, SelfAttention(child))
             elif type(child) is nn.Conv1d and child.kernel_size == (1,) and child.groups == 1 and child.stride == (1,):

@@ -1,7 +1,7 @@
 """Exports a model: writes, compares, and gives the files their names only when the comparison holds."""
 
+import bisect
 import json
-import shutil
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +11,16 @@ from torch import Tensor
 
 from espnet_ext.bin.score import read_text, score
 from espnet_ext.decode.model import CTCModel, load_model
-from espnet_ext.decode.recognizer import EspnetRecognizer, OnnxRecognizer
+from espnet_ext.decode.recognizer import EspnetRecognizer
 from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.directories import MARKER, check_ours, move_into_place, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
-from espnet_ext.export.report import REPORT
-from espnet_ext.export.runtime import shortest_input
+from espnet_ext.export.report import REPORT, read_report
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
+from espnet_ext.export.short import accept_short, shortest_input
 from espnet_ext.export.static_int8 import write_static_int8
 from espnet_ext.files import file_sha256
 from espnet_ext.model_files import find_model_files
@@ -45,12 +46,21 @@ def export(args: Namespace) -> Iterator[str]:
         raise UserError(f"{args.exp_dir}: the model was trained on features, not audio; it cannot be exported")
     if args.sherpa:
         check_sherpa(model)
-    names, signals, references = _utterances(args.data_dir, args.audio_format, args.utterances, model.sample_rate)
+    if "checkpoint_sha256" not in read_report(args.output_dir):  # no earlier export
+        check_ours(args.output_dir)
+    recognizer = EspnetRecognizer(model, "cpu")
+    names, signals, references, left_out = _utterances(args, recognizer)
+    if left_out:
+        yield (
+            f"{len(left_out)} utterances of {args.data_dir} are too short for the model and are not compared, e.g. "
+            f"{left_out[0]}"
+        )
     partial = args.output_dir.with_name(f"{args.output_dir.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    metadata = _metadata(model, args.exp_dir)
-    checkpoint = find_model_files(args.exp_dir, args.asr_model_file)[1]
+    renew(partial)
+    checkpoint = find_model_files(args.exp_dir, args.asr_model_file)[1].absolute()
+    # The file is published: no path of this machine.
+    source = f"{checkpoint.parent.name}/{checkpoint.name}"
+    metadata = _metadata(model, source, recognizer.frame_samples)
     report: dict[str, dict] = {}
     reference_wer = None
     # First that in float32, of which the others are made.
@@ -60,13 +70,16 @@ def export(args: Namespace) -> Iterator[str]:
         path = partial / name
         if precision == "fp32":
             write_onnx(ExportedCTC(model.model, from_waveform), _example(model, from_waveform), path)
+            a_second = model.sample_rate if from_waveform else model.sample_rate // metadata["hop_length"]
+            shortest = shortest_input(path, a_second)
+            accept_short(path, shortest, model.model.blank_id)
             if from_waveform:
-                metadata["min_samples"] = shortest_input(path, model.sample_rate)
+                metadata["min_samples"] = shortest
         elif precision == "int8_static":
             step = max(1, len(signals) // _CALIBRATION_UTTERANCES)
-            left_out, same = write_static_int8(partial / FILES["fp32"], path, signals[::step])
+            in_float, same = write_static_int8(partial / FILES["fp32"], path, signals[::step])
             yield (
-                f"{name}: nodes that 8 bits would damage most, left in float32: {', '.join(left_out) or 'none'}; "
+                f"{name}: nodes that 8 bits would damage most, left in float32: {', '.join(in_float) or 'none'}; "
                 f"{100 * same:.0f} % of the calibration's utterances have the tokens of {FILES['fp32']}"
             )
         else:
@@ -84,8 +97,7 @@ def export(args: Namespace) -> Iterator[str]:
         _check(name, precision, entry, wer - reference_wer, args)
     if args.sherpa:
         folder = partial / SHERPA
-        frame_samples = OnnxRecognizer(partial / FILES["fp32"]).frame_samples
-        write_sherpa(model, mean_level(signals), frame_samples, metadata["min_samples"], folder)
+        write_sherpa(model, mean_level(signals), recognizer.frame_samples, metadata["min_samples"], folder)
         for name in ("model.onnx", "model.int8.onnx"):
             texts = transcribe(folder, name, signals, model.sample_rate)
             wer = score(references, dict(zip(names, texts, strict=True)), {}).wer
@@ -95,35 +107,48 @@ def export(args: Namespace) -> Iterator[str]:
     with (partial / "tokens.txt").open("w", encoding="utf-8") as file:
         file.writelines(f"{token} {i}\n" for i, token in enumerate(model.model.token_list))
     summary = {
-        "source": str(checkpoint),
+        "source": source,
         "checkpoint_sha256": file_sha256(checkpoint),
-        "data": str(args.data_dir),
+        "data": args.data_dir.absolute().name,
         "min_samples": metadata["min_samples"],
         "files": report,
     }
     (partial / REPORT).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     # As a whole, so that no file of another model stays beside the new ones.
-    old = args.output_dir.with_name(f"{args.output_dir.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if args.output_dir.exists():
-        args.output_dir.rename(old)
-    partial.rename(args.output_dir)
-    shutil.rmtree(old, ignore_errors=True)
+    (partial / MARKER).unlink()  # from here on the report tells whose folder it is
+    move_into_place(partial, args.output_dir)
 
 
 def _utterances(
-    data_dir: Path, audio_format: str, count: int, sample_rate: int
-) -> tuple[list[str], list[Tensor], dict[str, str]]:
-    """Returns names, audio and transcripts, evenly spaced over the lengths of a set."""
-    data = DecodingSet.open(data_dir, audio_format)
-    data.check_rate(sample_rate)
-    references = read_text(data_dir / "text")
+    args: Namespace, recognizer: EspnetRecognizer
+) -> tuple[list[str], list[Tensor], dict[str, str], list[str]]:
+    """Returns what is compared on, evenly spaced over the lengths of a set.
+
+    Returns:
+        Names, audio and transcripts, and the names of the utterances of which ESPnet makes no frame.
+    """
+    data = DecodingSet.open(args.data_dir, args.audio_format)
+    data.check_rate(recognizer.sample_rate)
+    references = read_text(args.data_dir / "text")
     names = sorted((name for name in data.samples if references.get(name)), key=lambda name: data.samples[name])
-    if not names or count < 1:
-        raise UserError(f"{data_dir / 'text'}: no utterance to compare on; prepare the data (stages 1-5)")
-    count = min(count, len(names))
+    if not names or args.utterances < 1:
+        raise UserError(f"{args.data_dir / 'text'}: no utterance to compare on; prepare the data (stages 1-5)")
+    shortest = bisect.bisect_left(
+        range(recognizer.sample_rate), True, key=lambda samples: len(recognizer(torch.zeros(samples))) > 0
+    )
+    left_out = [name for name in names if data.samples[name] < shortest]
+    names = names[len(left_out) :]
+    count = min(args.utterances, len(names))
     names = [names[i * len(names) // count] for i in range(count)]
-    return names, [data.read(name).float() for name in names], {name: references[name] for name in names}
+    signals = {name: data.read(name).float() for name in names}
+    left_out += [name for name in names if len(signals[name]) < shortest]  # other than utt2num_samples tells
+    names = [name for name in names if len(signals[name]) >= shortest]
+    if not names:
+        raise UserError(
+            f"{args.data_dir}: every utterance is shorter than the model's shortest, {shortest} samples; give a set of "
+            "ordinary length (--data_dir)"
+        )
+    return names, [signals[name] for name in names], {name: references[name] for name in names}, left_out
 
 
 def _example(model: CTCModel, from_waveform: bool) -> tuple[Tensor, Tensor]:
@@ -135,20 +160,21 @@ def _example(model: CTCModel, from_waveform: bool) -> tuple[Tensor, Tensor]:
     return torch.randn(2, 150, model.model.frontend.output_size(), generator=generator), torch.tensor([150, 80])
 
 
-def _metadata(model: CTCModel, source: str) -> dict[str, object]:
+def _metadata(model: CTCModel, source: str, frame_samples: int) -> dict[str, object]:
     """Returns what a runtime has to know, in the words of sherpa-onnx where it has some."""
     frontend = model.model.frontend
     return {
         "model_type": "espnet_ctc",
-        "source": str(source),
+        "source": source,
         "opset": OPSET,
         "sample_rate": model.sample_rate,
         "vocab_size": len(model.model.token_list),
         "tokens": list(model.model.token_list),
+        "token_type": model.token_type,
         "blank_id": model.model.blank_id,
         "hop_length": frontend.hop_length if hasattr(frontend, "hop_length") else frontend.stft.hop_length,
         "feature_dim": frontend.output_size(),
-        "frame_samples": EspnetRecognizer(model, "cpu").frame_samples,
+        "frame_samples": frame_samples,
         "normalization": type(model.model.normalize).__name__ if model.model.normalize is not None else "none",
     }
 

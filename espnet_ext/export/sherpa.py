@@ -20,45 +20,12 @@ from espnet_ext.decode.model import CTCModel
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import add_metadata, write_int8, write_onnx
+from espnet_ext.export.sherpa_files import COMMAND, EXAMPLE, README
+from espnet_ext.export.short import accept_short
 from espnet_ext.files import atomic
 
 _SLOT_SAMPLE_RATE = 16000
 _SLOT_FRAME_SEC = 0.02  # what the slot takes a frame of the output to be, for times
-_EXAMPLE = '''#!/usr/bin/env python3
-"""Transcribes wav files. Needs: pip install sherpa-onnx soundfile"""
-
-import sys
-from pathlib import Path
-
-import sherpa_onnx
-import soundfile
-
-here = Path(__file__).parent
-recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
-    model=str(here / "model.int8.onnx"), tokens=str(here / "tokens.txt"), num_threads=1
-)
-for name in sys.argv[1:]:
-    samples, sample_rate = soundfile.read(name, dtype="float32", always_2d=True)
-    if len(samples) < {min_sec} * sample_rate:  # too short for one frame
-        print(name)
-        continue
-    stream = recognizer.create_stream()
-    stream.accept_waveform(sample_rate, samples.mean(axis=1))
-    recognizer.decode_stream(stream)
-    print(name, stream.result.text.strip())
-'''
-_README = """# A CTC model for sherpa-onnx
-
-- `model.onnx` (32-bit), `model.int8.onnx` (8-bit weights), `tokens.txt`
-- Python: `python3 run.py file.wav ...`
-- Command line: `sherpa-onnx-offline --tokens=tokens.txt --omnilingual-asr-model=model.int8.onnx file.wav`
-- Phones and other languages: sherpa-onnx's programs and bindings for Omnilingual ASR CTC models, with these files.
-
-Sampling rate: {sample_rate} Hz (others are resampled by sherpa-onnx). Audio of less than {min_ms:g} ms ends
-sherpa-onnx's programs with an error, not `run.py`. Times that sherpa-onnx reports count
-{slot_ms:g} ms a frame; this model's frames are {frame_ms:g} ms, so multiply them by {factor:g}.
-Made by `espnet_ext.bin.export_onnx --sherpa true`.
-"""
 
 
 class LevelledCTC(nn.Module):
@@ -107,7 +74,7 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, min_samples:
         model: what is exported.
         level: see `LevelledCTC`.
         frame_samples: samples from one output frame to the next.
-        min_samples: shortest audio that the model takes.
+        min_samples: shortest audio of which the model makes a frame; what is shorter has no text.
         output_dir: where `model.onnx`, `model.int8.onnx`, `tokens.txt`, `run.py` and `README.md` go.
 
     Raises:
@@ -117,11 +84,13 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, min_samples:
     exported = LevelledCTC(ExportedCTC(model.model, from_waveform=True), level).eval()
     example = torch.randn(1, 2 * model.sample_rate, generator=torch.Generator().manual_seed(0))
     write_onnx(exported, (example,), output_dir / "model.onnx")
+    accept_short(output_dir / "model.onnx", min_samples, model.model.blank_id)
     write_int8(output_dir / "model.onnx", output_dir / "model.int8.onnx")
     for name in ("model.onnx", "model.int8.onnx"):
         add_metadata(output_dir / name, {"model_type": "espnet_ctc", "input": "normalised waveform", "level": level})
     frame_sec = frame_samples / model.sample_rate
-    readme = _README.format(
+    readme = README.format(
+        command=COMMAND,
         sample_rate=model.sample_rate,
         slot_ms=1000 * _SLOT_FRAME_SEC,
         frame_ms=1000 * frame_sec,
@@ -132,7 +101,7 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, min_samples:
     tokens = ["\u2581" if token == "<space>" else token for token in model.model.token_list]
     texts = {
         "tokens.txt": "".join(f"{token} {i}\n" for i, token in enumerate(tokens)),
-        "run.py": _EXAMPLE.replace("{min_sec}", f"{min_samples / model.sample_rate:g}"),
+        "run.py": EXAMPLE,
         "README.md": readme,
     }
     for name, text in texts.items():

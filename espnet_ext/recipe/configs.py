@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import check_keys, merge, option_names, read_config
 from espnet_ext.errors import UserError
+from espnet_ext.required import check_complete
 
 if TYPE_CHECKING:
     from espnet2.asr.espnet_model import ESPnetASRModel
@@ -30,7 +31,8 @@ class Config:
         args: options that overwrite the files, as on ESPnet's command line.
         args_name: of the recipe's option that gives `args`.
         seed: overwrites that of the files; None: theirs.
-        kind: teacher, encrl, finetune or scratch.
+        kind: one of `espnet_ext.required.KINDS`.
+        teacher_cache: EncRL gets the teacher's outputs from a cache.
     """
 
     files: tuple[str, ...]
@@ -39,6 +41,7 @@ class Config:
     args_name: str = "--args"
     seed: int | None = None
     kind: str = "finetune"
+    teacher_cache: bool = False
 
     def merged(self, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Returns what the files say together.
@@ -84,6 +87,7 @@ class Config:
         for path in self.files:
             check_keys(read_config(path), option_names(parser), path)
         given = self._parse_args(parser)
+        check_complete(self.kind, self.files, self.merged() | given)
         tokens = ["<blank>", "<unk>", *(str(i) for i in range(vocab_size - 3)), "<sos/eos>"]
         # The statistics of global_mvn do not exist yet.
         config = self.merged() | given | {"token_list": tokens, "normalize": None}
@@ -112,12 +116,11 @@ class Config:
         from espnet2.tasks.abs_task import scheduler_classes
         from espnet2.tasks.asr import ASRTask
 
-        from espnet_ext.encrl.criteria import parse_criteria
         from espnet_ext.encrl.students import build_student, read_students, student_args
 
         files = " + ".join(self.files)
         if self.students:
-            parse_criteria(defaults["criteria"])
+            self._check_encrl(defaults)
             pairs = read_students([f"{name}={path}" for name, path in self.students.items()]).items()
             models = [build_student(name, student_args(Namespace(**defaults), conf)) for name, conf in pairs]
         else:
@@ -132,6 +135,25 @@ class Config:
         except Exception as error:  # of whichever class they are
             raise UserError(f"{files}: optim or scheduler cannot be built: {error!r}") from error
         return models
+
+    def _check_encrl(self, config: Mapping[str, Any]) -> None:
+        from espnet_ext.encrl.criteria import check_cacheable, parse_criteria
+
+        criteria = parse_criteria(config["criteria"])
+        for name, student in config["students"].items():
+            if "encoder" not in student:
+                raise UserError(
+                    f"student {name} describes no model: encoder is missing, for which ESPnet would take an RNN"
+                )
+        if not self.teacher_cache:
+            return
+        where = " + ".join(self.files)
+        try:
+            check_cacheable(criteria)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        if config.get("teacher_train_mode"):
+            raise UserError(f"{where}: teacher_train_mode: a cached teacher has no dropout; give --teacher_cache false")
 
 
 def text_keys(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Stages 1-10: data directories, formatted audio, tokens, statistics; each only where something differs."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,30 @@ def _prepare_sets(recipe: "Recipe") -> None:
             recipe.say(f"Stages {first}-{last}: again, for these changes: {'; '.join(changes[:3])}")
     recipe.say(f"Stages {first}-{last}: data (output: {recipe.log_dir / 'data.log'})")
     record = Record.begin(directory, "data", made_of)
-    sets = [*options.test_sets, *filter(None, [options.unlabelled_set])]
-    recipe.step("data", recipe.asr(first, last, "--test_sets", " ".join(sets)))
+    if first == 1:
+        os.environ["ENCRL_FS"] = options.fs  # read by check_data
+        recipe.step("data_preparation", recipe.asr(1, 1))
+    if first <= 3:
+        _check_sets(recipe)
+    if last > 1:
+        sets = [*options.test_sets, *filter(None, [options.unlabelled_set])]
+        recipe.step("data", recipe.asr(max(2, first), last, "--test_sets", " ".join(sets)))
     if first == 1:  # what the corpus is shows when its lists are there
         record.content["made_of"]["corpus"] = _corpus(recipe)
     record.finish(made=_made(recipe), last=last)
+
+
+def _check_sets(recipe: "Recipe") -> None:
+    """Checks what local/data.sh made, for what this run does with it; asr.sh names sets that are not there."""
+    options = recipe.options
+    words = ("--audio", "false", "--no_speech", "warning")
+    perturbed = str(bool(options.speed_perturb_factors)).lower()
+    checks = [(options.train_set, (*words, "--speed_perturb", perturbed))]
+    checks += [(name, (*words, "--scored", "true")) for name in options.test_sets]
+    checks += [(options.unlabelled_set, ("--fs", options.fs, "--nj", str(options.nj), "--text", "false"))]
+    for name, given in checks:
+        if name and Path("data", name).is_dir():
+            recipe.step("data_check", recipe.python("espnet_ext.bin.check_data", *given, f"data/{name}"))
 
 
 def _make_tokens(recipe: "Recipe") -> None:

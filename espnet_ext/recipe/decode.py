@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espnet_ext.checkpoints.whole import check_checkpoint
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
 from espnet_ext.recipe.digests import text_digest
@@ -99,6 +100,7 @@ def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[s
         for name in texts:  # whatever fails from here on, texts of an earlier model must not be scored
             (directory / name).unlink(missing_ok=True)
         if options.decoder == "espnet":
+            check_checkpoint(model.checkpoint)  # ESPnet compares no sums
             recipe.step(f"decode_{model.exp_dir.name}", _asr(recipe, model, 12))
         else:
             _decode_ctc(recipe, model, directory)
@@ -168,7 +170,7 @@ def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
     words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
     said = recipe.step(f"score_{model.exp_dir.name}", recipe.python("espnet_ext.recipe.scoring", *words))
     for line in said.splitlines():
-        if "scored by jiwer" in line and shutil.which("sclite"):
+        if "scoring by jiwer" in line and shutil.which("sclite"):
             recipe.say(f"{model.title}: {line}")
     if Path("local/score.sh").is_file():
         call = ["local/score.sh", *options.asr.get("local_score_opts", "").split(), str(model.exp_dir)]

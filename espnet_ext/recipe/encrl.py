@@ -26,7 +26,9 @@ def training(recipe: "Recipe") -> "Training":
     options, exp_dir = recipe.options, recipe.encrl_exp
     files = {name: f"{options.conf_dir}/{name}.yaml" for name in options.students}
     seed = int(options.seed) if options.seed else None
-    config = Config(options.encrl_config, files, options.encrl_args, "--encrl_args", seed, "encrl")
+    config = Config(
+        options.encrl_config, files, options.encrl_args, "--encrl_args", seed, "encrl", options.teacher_cache
+    )
     about = {"model": "encrl", "init": "encrl", "family": recipe.names.family, "differs": {}}
     outputs = [f"valid.{name}_loss.ave.pth" for name in options.students]
     title = f"EncRL {'+'.join(options.students)}"

@@ -64,25 +64,6 @@ def run_logged(
             output.close()
 
 
-def explain(log: str) -> str:
-    """Returns why a command failed where its output tells, as the end of a message; "" where it does not."""
-    if "No space left on device" in log or "disk is full" in log or "Disk quota exceeded" in log:
-        return "; the disk is full: free space, or give --expdir or --dumpdir on a larger one, and run again"
-    if re.search(r"CUDA out of memory|OutOfMemoryError", log):
-        return "; the GPU has too little memory: lower batch_bins in the configuration"
-    killed = r"signal 9\b|SIGKILL|(exit|code|status)[ (]+(-9|137)\b|Killed\s*$|oom[-_]kill|DefaultCPUAllocator: can't"
-    if re.search(killed, log, re.M):
-        return "; the system killed it, mostly for lack of memory: lower batch_bins, --nj or --model_nj"
-    if "no utterances remained" in log:
-        return (
-            ": no utterance is left after filtering; stage 4 keeps those between --min_wav_duration and "
-            "--max_wav_duration that have a transcript"
-        )
-    if match := re.search(r"Vocabulary size too high \((\d+)\)\. Please set it to a value <= (\d+)", log):
-        return f": the text gives no {match[1]} tokens; lower --nbpe to {match[2]} or less"
-    return ""
-
-
 @contextmanager
 def locked(path: Path, shared: bool = False, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Holds the lock of a file; a process that dies lets it go, once all that it started has ended too.

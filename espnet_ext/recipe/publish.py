@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espnet_ext.checkpoints.whole import check_checkpoint
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.names import Model
 from espnet_ext.recipe.options import Options
@@ -69,6 +70,7 @@ def pack_and_export(recipe: "Recipe") -> None:
         if not results.is_file():
             run_logged(["scripts/utils/show_asr_result.sh", str(model.exp_dir)], results, with_errors=False)
         (model.exp_dir / "images").mkdir(exist_ok=True)
+        check_checkpoint(model.checkpoint)
         words = ("--asr_exp", str(model.exp_dir), "--inference_asr_model", model.file)
         recipe.step(f"pack_{model.exp_dir.name}", recipe.asr(14, 14, *words))
         if options.asr.get("skip_packing") == "false":

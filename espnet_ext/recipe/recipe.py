@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from espnet_ext.data.failures import explain
 from espnet_ext.errors import UserError
 from espnet_ext.recipe import checks, data, decode, publish, results, train
 from espnet_ext.recipe.digests import AudioDigests
@@ -14,7 +15,7 @@ from espnet_ext.recipe.display import Terminal
 from espnet_ext.recipe.lineage import find_encrl
 from espnet_ext.recipe.names import Model, Names
 from espnet_ext.recipe.options import Options
-from espnet_ext.recipe.processes import cluster_commands, explain, locked, run_logged
+from espnet_ext.recipe.processes import cluster_commands, locked, run_logged
 
 
 class Recipe:
@@ -136,7 +137,8 @@ class Recipe:
         lines = said.splitlines()
         self.say("\n".join([f"{name} failed; the end of its log:", *lines[-30:]]))
         errors = list(dict.fromkeys(line.removeprefix("error: ") for line in lines if line.startswith("error: ")))
-        reason = f": {' '.join(errors)}" if errors else explain(said)
+        meaning = " ".join(errors) or explain(said)
+        reason = f": {meaning}" if meaning else ""
         where = "" if self.options.verbose else f"; whole log: {file.absolute()}"
         raise UserError(f"{name} failed{reason} (exit status {status}{where})")
 

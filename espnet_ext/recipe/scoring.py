@@ -43,12 +43,16 @@ def main(cmd: list[str] | None = None) -> None:
         if failure:
             for path in decoded.glob(f"score_*/{SCLITE_FILE}"):
                 path.unlink()
-            print(f"{name}: {failure}: scored by jiwer, marked in the table", flush=True)
+            print(f"{name}: {failure}: scoring by jiwer, marked in the table", flush=True)
             score.main(["--ref", str(data / "text"), "--decode_dir", str(decoded)])
 
 
 def _sclite(args: argparse.Namespace, data: Path, decoded: Path) -> str:
     """Scores one set; returns why that failed, "" where it did not."""
+    references, hypotheses = score.read_text(data / "text"), score.read_text(decoded / "text")
+    score.check_same_utterances(references, hypotheses, data / "text", decoded / "text")
+    if obstacle := score.sclite_obstacle(references, hypotheses, score.read_speakers(data / "text", references)):
+        return f"not by sclite: {obstacle}"
     speakers = [line.split() for line in (data / "utt2spk").read_text(encoding="utf-8").split("\n") if line]
     for kind, short in KINDS.items():
         if kind == "bpe" and not args.bpemodel.is_file():

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from espnet_ext.checkpoints.whole import check_checkpoint
 from espnet_ext.config import write_config
 from espnet_ext.errors import UserError
 from espnet_ext.recipe import encrl, students
@@ -183,6 +184,8 @@ def run_training(
         if not _must_train(recipe, training, made_of, say):
             recipe.terminal.count(recipe.options.model_nj)
             return
+        if start:
+            check_checkpoint(start[0])  # ESPnet would train on from damaged weights
         record = Record.begin(exp_dir, training.kind, made_of, **training.about)
         from espnet_ext.recovery import check_finite, recover
 

@@ -5,6 +5,7 @@ import io
 from itertools import combinations
 from typing import Any
 
+from espnet_ext.local_paths import public_path
 from espnet_ext.report.compare import Estimate
 from espnet_ext.report.results import Results
 from espnet_ext.report.scores import KINDS
@@ -39,7 +40,7 @@ def _cost(system: System) -> dict[str, Any]:
         "system": system.label,
         "model": system.model,
         "start": system.start,
-        "exp_dirs": " ".join(str(run.exp_dir) for run in system.runs),
+        "exp_dirs": " ".join(public_path(run.exp_dir) for run in system.runs),
         "seeds": len(system.runs),
         "layers": system.first(lambda run: run.size.layers),
         "parameters": system.parameters,

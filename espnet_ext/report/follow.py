@@ -11,6 +11,7 @@ from pathlib import Path
 from espnet_ext import train_log
 from espnet_ext.recovery import CHECKPOINT, PREVIOUS, keep_previous
 from espnet_ext.train_log import AllInvalid, Batches, EpochStarted, EpochStats, Event, Failure, Saved
+from espnet_ext.warmup import describe_long_warmup
 
 
 def process_started(pid: int) -> datetime | None:
@@ -147,6 +148,8 @@ class Display:
             self._started(event, written)
         elif isinstance(event, train_log.TrainBatches):
             self.batches = event.count
+            if text := describe_long_warmup(self.log_file.parent / "config.yaml", event.count):
+                self._warn("warmup", text)
         elif isinstance(event, train_log.UpdateSkipped):
             self.skipped += 1
         elif isinstance(event, Batches):

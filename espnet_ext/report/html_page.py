@@ -8,7 +8,15 @@ from pathlib import Path
 from espnet_ext.report.notes import environment, notes
 from espnet_ext.report.results import Results
 from espnet_ext.report.scores import KINDS
-from espnet_ext.report.table import Table, cost_table, difference_table, error_table, main_table, pairwise_table
+from espnet_ext.report.table import (
+    PUBLISHED,
+    Table,
+    cost_table,
+    difference_table,
+    error_table,
+    main_table,
+    pairwise_table,
+)
 
 _STYLE = """
 body { font-family: sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; color: #222; line-height: 1.4; }
@@ -29,7 +37,7 @@ def to_html(results: Results, figures: list[tuple[str, Path]]) -> str:
         results: What is shown.
         figures: (title, file) of the figures; PNG, JPEG or SVG, put into the page as data URIs.
     """
-    parts = [f"<h1>{escape(results.title)}</h1>", layout(main_table(results)), f"<p>{_code(results.decoding)}</p>"]
+    parts = [f"<h1>{escape(results.title)}</h1>", layout(main_table(results)), f"<p>{escape(results.decoding)}</p>"]
     parts += [_list(notes(results)), *(_figure(name, path) for name, path in figures)]
     for name in results.test_sets:
         errors, differences = error_table(results, name), difference_table(results, name)
@@ -49,15 +57,16 @@ def to_html(results: Results, figures: list[tuple[str, Path]]) -> str:
 
 
 def layout(table: Table) -> str:
-    """Returns an HTML table."""
+    """Returns an HTML table; the cells of `table` are plain text."""
 
     def row(tag: str, cells: list[str]) -> str:
         marks = [' class="name"' if place < table.names else "" for place in range(len(cells))]
-        parts = [f"<{tag}{mark}>{_code(cell)}</{tag}>" for mark, cell in zip(marks, cells, strict=True)]
+        parts = [f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True)]
         return f"<tr>{''.join(parts)}</tr>"
 
-    body = "\n".join(row("td", cells) for cells in table.rows)
-    return f"<table>\n<thead>{row('th', table.head)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    head = [f"<em>{PUBLISHED}</em>" if cell == PUBLISHED else escape(cell) for cell in table.head]
+    body = "\n".join(row("td", [escape(cell) for cell in cells]) for cells in table.rows)
+    return f"<table>\n<thead>{row('th', head)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def _figure(name: str, path: Path) -> str:
@@ -67,11 +76,4 @@ def _figure(name: str, path: Path) -> str:
 
 
 def _list(lines: list[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{_code(line)}</li>" for line in lines) + "\n</ul>"
-
-
-def _code(text: str) -> str:
-    """Escapes a text and turns the two marks of Markdown that the report uses into HTML."""
-    pieces = escape(text).split("`")
-    text = "".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces))
-    return text.replace("*published*", "<em>published</em>")
+    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

@@ -1,8 +1,11 @@
 """RESULTS.md."""
 
+from urllib.parse import quote
+
+from espnet_ext.report.escape import markdown
 from espnet_ext.report.notes import environment, notes
 from espnet_ext.report.results import Results
-from espnet_ext.report.table import Table, cost_table, difference_table, error_table, main_table
+from espnet_ext.report.table import PUBLISHED, Table, cost_table, difference_table, error_table, main_table
 
 
 def to_markdown(results: Results, figures: list[tuple[str, str]]) -> str:
@@ -12,22 +15,32 @@ def to_markdown(results: Results, figures: list[tuple[str, str]]) -> str:
         results: What is shown.
         figures: (title, path relative to the file) of the figures.
     """
-    parts = [f"# {results.title}", layout(main_table(results)), results.decoding]
-    parts.append("\n".join(f"- {line}" for line in notes(results)))
-    parts += [f"![{name}]({path})" for name, path in figures]
+    parts = [f"# {markdown(results.title)}", layout(main_table(results)), markdown(results.decoding)]
+    parts.append(bullets(notes(results)))
+    parts += [f"![{markdown(name)}]({quote(path)})" for name, path in figures]
     for name in results.test_sets:
         errors, differences = error_table(results, name), difference_table(results, name)
-        parts.append(f"## {name}: percent of words, by kind of error")
+        heading = markdown(name)
+        parts.append(f"## {heading}: percent of words, by kind of error")
         parts.append(layout(errors) if errors.rows else "Not scored yet.")
-        parts += [f"## {name}: differences", layout(differences)] if differences.rows else []
+        parts += [f"## {heading}: differences", layout(differences)] if differences.rows else []
     parts += ["## Training cost", layout(cost_table(results))]
-    parts.append("## Environment\n\n" + "\n".join(f"- {line}" for line in environment()))
+    parts.append("## Environment\n\n" + bullets(environment()))
     return "\n\n".join(parts) + "\n"
 
 
+def bullets(lines: list[str]) -> str:
+    """Returns a Markdown list of lines of plain text."""
+    return "\n".join(f"- {markdown(line)}" for line in lines)
+
+
 def layout(table: Table) -> str:
-    """Returns a Markdown table, padded so that it reads as well in a terminal: names left, numbers right."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in (table.head, *table.rows)]
+    """Returns a Markdown table, padded so that it reads as well in a terminal: names left, numbers right.
+
+    Cells are plain text.
+    """
+    head = [f"*{PUBLISHED}*" if cell == PUBLISHED else markdown(cell) for cell in table.head]
+    lines = [head, *([markdown(cell) for cell in row] for row in table.rows)]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
 
     def line(cells: list[str]) -> str:

@@ -1,8 +1,9 @@
-"""What a reader must know about the numbers, and the reason of every missing one."""
+"""What a reader must know about the numbers, and the reason of every missing one: lines of plain text."""
 
 import platform
 from importlib.metadata import version
 
+from espnet_ext.local_paths import public_path, without_local_paths
 from espnet_ext.report.bootstrap import RESAMPLES, SEED
 from espnet_ext.report.compare import FEW_SPEAKERS, MIN_SPEAKERS
 from espnet_ext.report.lineage import Training
@@ -12,12 +13,13 @@ from espnet_ext.report.table import seconds
 
 
 def notes(results: Results) -> list[str]:
-    """Returns the notes, a line each."""
+    """Returns the notes, a line each, without paths of this machine: reports are published."""
     lines = [*_statistics(results), *_columns(results), *_costs(results)]
     scores = [score for system in results.systems for name in results.test_sets for score in system.scores(name, "wer")]
     if any(score.tool == "jiwer" for score in scores):
         lines.append(
-            "(jiwer): scored by jiwer because sclite was not there; alignments, and so WERs, can differ slightly."
+            "(jiwer): scored by jiwer because sclite was not there or could not; alignments, and so WERs, can differ "
+            "slightly."
         )
     for system in results.systems:
         if system.note:
@@ -25,9 +27,9 @@ def notes(results: Results) -> list[str]:
         if not system.runs and not system.published:
             lines.append(f"{system.label}: no decode_dirs given.")
         for run in system.runs:
-            where = run.exp_dir.name if results.by_start else f"{system.label} ({run.exp_dir})"
+            where = run.exp_dir.name if results.by_start else f"{system.label} ({public_path(run.exp_dir)})"
             lines += [f"{where}: {note}." for note in run.notes]
-    return lines
+    return [without_local_paths(line) for line in lines]
 
 
 def environment() -> list[str]:
@@ -86,7 +88,7 @@ def _columns(results: Results) -> list[str]:
         )
     if results.published_sets:
         lines.append(
-            f"*published*: error rate (%) in the paper, on {' / '.join(results.published_sets)}. Other data, so not "
+            f"published: error rate (%) in the paper, on {' / '.join(results.published_sets)}. Other data, so not "
             f"comparable with the numbers measured here; only orders and relative gains can be held against each other."
         )
     lines.append(

@@ -9,6 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from espnet_ext.files import atomic
@@ -45,7 +46,8 @@ def plot_parameters(results: Results, path: Path) -> bool:
     for system in results.systems:
         if (size := millions(system)) is not None:
             names = sizes.setdefault(size, [])
-            names += [system.model] if results.by_start and system.model not in names else []
+            name = system.model.replace("$", r"\$")  # no formula; the figure's other texts: `write_figure`
+            names += [name] if results.by_start and name not in names else []
     for panel in panels:
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xticks(list(sizes), ["\n".join([*([", ".join(names)] if names else []), f"{size:.3g}"])
@@ -143,7 +145,14 @@ def _or(value: float | None, default: float) -> float:
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure that appears complete or not at all, in the format of the file's suffix."""
+    """Writes a figure that appears complete or not at all, in the format of the file's suffix.
+
+    Its texts are plain: a dollar sign in a name begins no formula. Labels of ticks are formulas on logarithmic axes.
+    """
+    axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
+    ticks = {label for axis in axes for label in axis.get_ticklabels(which="both")}
+    for text in figure.findobj(Text):
+        text.set_parse_math(text in ticks)
     figure.tight_layout()
     with atomic(path) as temporary:
         figure.savefig(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from espnet_ext.data.sclite import fold_case
 from espnet_ext.errors import UserError
 
 SCLITE_FILE, JIWER_FILE = "result.txt", "result_jiwer.json"
@@ -46,7 +47,7 @@ class Score:
     """Counts over one test set. `words` counts the reference; `tool` is `sclite` or `jiwer`.
 
     For a character error rate the words are characters. `utterances` holds the counts of each utterance by sclite's
-    identifier `speaker-utterance` in lower case, None where the file has only the sums.
+    identifier `speaker-utterance` with ASCII letters in lower case, None where the file has only the sums.
     """
 
     tool: str
@@ -105,9 +106,9 @@ def read_sclite(path: Path) -> Score:
     speaker = None
     for block in _ALIGNMENT.finditer(text):
         if block["name"] is None:
-            speaker = block["speaker"].lower()
+            speaker = fold_case(block["speaker"])
         else:
-            utterances[block["name"].lower()] = Utterance(speaker, *map(int, block.groups()[2:]))
+            utterances[fold_case(block["name"])] = Utterance(speaker, *map(int, block.groups()[2:]))
     score = Score("sclite", sentences, words, correct, sub, dele, ins, sentence_errors, utterances or None)
     return _checked(score, path)
 

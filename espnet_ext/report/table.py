@@ -7,10 +7,12 @@ from espnet_ext.report.results import Results
 from espnet_ext.report.scores import KINDS
 from espnet_ext.report.system import System, mean
 
+PUBLISHED = "published"  # heading of what others measured; the layouts emphasise it
+
 
 @dataclass
 class Table:
-    """The first `names` columns hold names, the others numbers."""
+    """Plain text in each cell. The first `names` columns hold names, the others numbers."""
 
     head: list[str]
     rows: list[list[str]]
@@ -29,7 +31,7 @@ def main_table(results: Results) -> Table:
         head += ["vs scratch"] if results.by_start else []
         head += [f"difference {name} (points)"] if compared else []
     head += ["compared to"] if compared else []
-    head += ["*published*"] if results.published_sets else []
+    head += [PUBLISHED] if results.published_sets else []
     rows = []
     for system in results.systems:
         row = list(system.cells)

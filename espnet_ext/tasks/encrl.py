@@ -142,6 +142,7 @@ def _yaml_option(text: str) -> object:
 def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
     for paths in (args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type):
         files = {name: Path(path) for path, name, _ in paths or ()}
+        kinds = {name: kind for _, name, kind in paths or ()}
         if ENCODER not in files:
             continue
         if args.teacher_train_mode:
@@ -149,7 +150,7 @@ def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
         for name in data_names(criteria):
             if name not in files:
                 raise UserError(f"the criteria need {name} of the cache {files[ENCODER].parent}; give its list as data")
-        check_cache(files[ENCODER], args.teacher, criteria, files["speech"])
+        check_cache(files[ENCODER], args.teacher, criteria, files["speech"], kinds["speech"])
 
 
 def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:

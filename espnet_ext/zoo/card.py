@@ -1,133 +1,182 @@
-"""The model card: what a model is, how good it is, what it cost, and how to use it."""
+"""The model card: what a model is, how good it is, what it cost, what it cannot do, and how to use it."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from espnet_ext.autoload import ENCODERS
-from espnet_ext.report.markdown import layout
+from espnet_ext.errors import UserError
+from espnet_ext.report.escape import markdown, markdown_code
+from espnet_ext.report.markdown import bullets, layout
 from espnet_ext.report.notes import notes
 from espnet_ext.report.results import Results
+from espnet_ext.report.scores import KINDS
 from espnet_ext.report.size import sample_rate
 from espnet_ext.report.system import System
 from espnet_ext.report.table import cost_table, error_table, main_table
+from espnet_ext.zoo.snippets import CITATION, ESPNET, ONNX, PAPER, SHERPA
 
 NO_LICENSE = "FILL IN"
-_ESPNET = """## Use
-
-In [ESPnet](https://github.com/espnet/espnet){needed}:
-
-```python
-import soundfile
-from espnet2.bin.asr_inference import Speech2Text
-
-recognise = Speech2Text.from_pretrained("{repo}", ctc_weight=1.0, beam_size=1)
-speech, sample_rate = soundfile.read("speech.wav")  # {sample_rate} Hz, one channel
-print(recognise(speech)[0][0])
-```
-"""
-_ONNX = """
-In [ONNX Runtime](https://onnxruntime.ai), without PyTorch; the input is the waveform, -1 to 1:
-
-```python
-import numpy as np
-import onnxruntime
-import soundfile
-from huggingface_hub import hf_hub_download
-
-session = onnxruntime.InferenceSession(hf_hub_download("{repo}", "onnx/{file}"))
-tokens = [line.split()[0] for line in open(hf_hub_download("{repo}", "onnx/tokens.txt"), encoding="utf-8")]
-speech, rate = soundfile.read("speech.wav", dtype="float32", always_2d=True)
-assert rate == {sample_rate}, "resample first"
-speech = speech.mean(axis=1)  # at least {min_samples} samples
-log_probs, frames = session.run(None, {{"x": speech[None], "x_lengths": np.array([len(speech)])}})
-best = log_probs[0].argmax(-1)
-ids = [one for one, before in zip(best, [0, *best]) if one not in (0, before)]
-print("".join(tokens[i] for i in ids).replace("\u2581", " ").replace("<space>", " "))
-```
-"""
-_SHERPA = """
-In [sherpa-onnx](https://github.com/k2-fsa/sherpa-onnx), on phones and boards: the folder `onnx/sherpa_onnx` has the
-files, an example (`python3 run.py speech.wav`) and a README, which names the program for devices without Python:
-
-```bash
-sherpa-onnx-offline --omnilingual-asr-model=model.int8.onnx --tokens=tokens.txt speech.wav
-```
-"""
+_TASK = "automatic-speech-recognition"
 
 
-def front_matter(
-    results: Results, student: System, language: str | None, license_name: str | None, dataset: str
-) -> str:
-    """Returns the card's metadata, between its lines of dashes."""
+@dataclass(frozen=True)
+class Facts:
+    """What nothing but its owner knows of a model.
+
+    Attributes:
+        repo: `user/name`.
+        license: as the hub names it, e.g. `cc-by-4.0`; None while it is not chosen.
+        language: code of the speech's, e.g. `en`; None where not known.
+        datasets: what it was trained on: names on the hub, or words.
+        base_model: the teacher on the hub, `user/name`; None if it is not there.
+        project_url: where the code that made it is; None to name no place.
+    """
+
+    repo: str
+    license: str | None = None
+    language: str | None = None
+    datasets: tuple[str, ...] = ()
+    base_model: str | None = None
+    project_url: str | None = None
+
+    def __post_init__(self):
+        """Checks what the hub would refuse, before any work.
+
+        Raises:
+            UserError: names the option.
+        """
+        if self.repo.count("/") != 1 or not is_hub_name(self.repo):
+            raise UserError(f"--repo {self.repo}: give user/name")
+        # The lists themselves are the hub's; it checks them when the card arrives.
+        if self.license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", self.license):
+            raise UserError(
+                f"--license {self.license!r}: give the name that the hub uses, e.g. cc-by-4.0, apache-2.0 or other"
+            )
+        if self.language is not None and not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*|multilingual", self.language):
+            raise UserError(f"--language {self.language!r}: give the code of a language, e.g. en, or multilingual")
+        if self.base_model is not None and not is_hub_name(self.base_model):
+            raise UserError(f"--base_model {self.base_model!r}: give the teacher's name on the hub, user/name")
+        if self.project_url is not None and not re.fullmatch(r"https?://[^\s<>()\[\]`|\\]+", self.project_url):
+            raise UserError(f"--project_url {self.project_url!r}: give an address that begins with https://")
+
+
+def is_hub_name(name: str) -> bool:
+    """Tells whether a name can be one of the hub's: `name` or `user/name`."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def card_data(results: Results, student: System, facts: Facts) -> ModelCardData:
+    """Returns the card's metadata."""
+    run = student.runs[0]
+    name_on_hub = facts.repo.split("/")[1]
+    words = facts.datasets[0] if facts.datasets else name_on_hub
+    datasets = [name for name in facts.datasets if is_hub_name(name)]
+    dataset = datasets[0] if datasets else name_on_hub  # here the hub takes no words
     scores = [
         # Without the split the sets would be merged into one.
-        EvalResult(
-            "automatic-speech-recognition", dataset, f"{dataset} {name}", "wer", round(score.wer, 2), dataset_split=name
-        )
+        EvalResult(_TASK, dataset, f"{words} {name}", kind, round(score.wer, 2), dataset_split=name)
         for name in results.test_sets
-        if (score := student.runs[0].scores[name]["wer"]) is not None
+        for kind in KINDS
+        if (score := run.scores[name][kind]) is not None
     ]
-    data = ModelCardData(
-        language=language,
-        license=license_name or NO_LICENSE,
+    return ModelCardData(
+        language=facts.language,
+        license=facts.license or NO_LICENSE,
         library_name="espnet",
-        pipeline_tag="automatic-speech-recognition",
-        tags=["espnet", "audio", "automatic-speech-recognition", "ctc", "knowledge-distillation"],
-        model_name=student.runs[0].exp_dir.name,
+        pipeline_tag=_TASK,
+        tags=["espnet", "audio", _TASK, "ctc", "knowledge-distillation"],
+        datasets=datasets or None,
+        metrics=[kind for kind in KINDS if any(score.metric_type == kind for score in scores)] or None,
+        base_model=facts.base_model,
+        model_name=run.exp_dir.name,
         eval_results=scores or None,
     )
-    return f"---\n{data.to_yaml()}\n---\n"
 
 
 def make_card(
-    results: Results,
-    student: System,
-    repo: str,
-    config: Mapping[str, Any],
-    files: list[str],
-    min_samples: int,
-    teacher: str,
-    metadata: str,
+    results: Results, student: System, facts: Facts, config: Mapping[str, Any], files: list[str], teacher: Path | None
 ) -> str:
     """Returns README.md of the repository.
 
     Args:
         results: the student and what it is compared with.
         student: the row of the model.
-        repo: `user/name`.
+        facts: of the owner.
         config: of its training.
         files: paths in the repository.
-        min_samples: shortest audio that the ONNX files take.
-        teacher: what the student was aligned with, in words.
-        metadata: of `front_matter`.
+        teacher: its experiment directory; None for a model without one.
+
+    Raises:
+        UserError: the hub's library does not read the metadata as they were meant.
     """
+    made_with = f"[espnet_ext]({facts.project_url})" if facts.project_url else "espnet_ext"
+    size = f" of {student.parameters / 1e6:.2f} million parameters" if student.parameters else ""
+    origin = "trained without a teacher"
+    if teacher is not None:
+        origin = f"made from a larger one: the teacher was {markdown_code(teacher.name)}"
     parts = [
-        metadata,
-        f"# {repo.split('/')[1]}",
-        f"A CTC speech recogniser of {student.parameters / 1e6:.2f} million parameters, made from a larger one: "
-        f"{teacher}. Trained with [ESPnet](https://github.com/espnet/espnet) and espnet_ext, after *An Effective "
-        "Training Framework for Light-Weight Automatic Speech Recognition Models* ([arXiv 2505.16991](https://arxiv.org/abs/2505.16991)).",
+        f"# {markdown(facts.repo.split('/')[1])}",
+        f"A CTC speech recogniser{size}, {origin}. "
+        f"Trained with [ESPnet](https://github.com/espnet/espnet) and {made_with}, after {PAPER}.",
         "## Results",
         layout(main_table(results)),
-        results.decoding,
-        "\n".join(f"- {line}" for line in notes(results)),
+        markdown(results.decoding),
+        bullets(notes(results)),
     ]
     for name in results.test_sets:
-        parts += [f"### {name}: percent of words, by kind of error", layout(error_table(results, name))]
-    parts += ["## Training cost", layout(cost_table(results))]
+        parts += [f"### {markdown(name)}: percent of words, by kind of error", layout(error_table(results, name))]
+    parts += ["## Training cost", layout(cost_table(results)), "## Limitations"]
+    parts.append(bullets(limitations(results, facts, sample_rate(config), teacher is not None)))
+    parts += [f"## Use\n\n{_use(facts.repo, config, files)}", f"## Citation\n\n{CITATION}"]
+    data = card_data(results, student, facts)
+    card = ModelCard("\n\n".join([f"---\n{data.to_yaml()}\n---", *parts]) + "\n")
+    if card.data.to_dict() != data.to_dict():
+        raise UserError(f"the metadata of the model card are read otherwise than they were written:\n{data.to_yaml()}")
+    return str(card)
+
+
+def limitations(results: Results, facts: Facts, rate: int, has_teacher: bool) -> list[str]:
+    """Returns what a user of the model should not expect, as lines of plain text.
+
+    Args:
+        results: what was measured.
+        facts: of the owner.
+        rate: of the audio, Hz.
+        has_teacher: it was made from another model.
+    """
+    trained = f" It was trained on {', '.join(facts.datasets)}." if facts.datasets else ""
+    lines = [
+        f"It was tested on {', '.join(results.test_sets)} only.{trained} Other languages, accents, microphones and "
+        "noise can give many more errors.",
+        "It writes words in the spelling of its training transcripts. What these lack, it cannot write: often "
+        "capitals, punctuation and digits.",
+        "It does not tell speech from other sound. Noise or music can come out as words.",
+        f"It takes audio of one channel at {rate} Hz, whole utterances at a time. It does not stream.",
+    ]
+    if has_teacher:
+        lines.append("It learnt from another model and can repeat that model's mistakes.")
+    if facts.license:
+        lines.append(f"The licence is {facts.license}. The data it was trained on may have terms of their own.")
+    return lines
+
+
+def _use(repo: str, config: Mapping[str, Any], files: list[str]) -> str:
     needed = ", where espnet_ext is installed too" if config["encoder"] in ENCODERS else ", nothing else is needed"
-    use = _ESPNET.format(repo=repo, needed=needed, sample_rate=sample_rate(config))
+    use = ESPNET.format(repo=repo, needed=needed, sample_rate=sample_rate(config))
     onnx = next((f"model{kind}.onnx" for kind in (".int8", "") if f"onnx/model{kind}.onnx" in files), None)
     if onnx:
-        use += _ONNX.format(repo=repo, file=onnx, sample_rate=sample_rate(config), min_samples=min_samples)
+        use += ONNX.format(repo=repo, file=onnx, sample_rate=sample_rate(config))
     if any(file.startswith("onnx/sherpa_onnx/") for file in files):
-        use += _SHERPA
-    return "\n\n".join([*parts, use])
-
-
-def describe_teacher(exp_dir: Path | None) -> str:
-    """Returns the teacher in words, None for a student without one."""
-    return "no teacher" if exp_dir is None else f"the teacher was `{exp_dir.name}`"
+        use += SHERPA
+    return use.rstrip("\n")

@@ -7,14 +7,14 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    HFValidationError,
     LocalTokenNotFoundError,
     RepositoryNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
 
+from espnet_ext.directories import MARKER, renew
 from espnet_ext.errors import UserError
-from espnet_ext.export.report import check_made_of, read_report
+from espnet_ext.export.report import check_made_of
+from espnet_ext.zoo.clean import clean_folder
 
 ONNX = "onnx"
 _REMEDY = (
@@ -23,21 +23,15 @@ _REMEDY = (
 
 
 def check_access(repo: str, create: bool) -> HfApi:
-    """Checks name, token and repository before any work.
+    """Checks token and repository before any work.
 
     Args:
-        repo: `user/name`.
+        repo: `user/name`, checked by `espnet_ext.zoo.card.Facts`.
         create: make the repository if there is none.
 
     Raises:
-        UserError: a bad name, no token or a refused one, no such repository, or no connection.
+        UserError: no token or a refused one, no such repository, or no connection.
     """
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        raise UserError(f"--repo {repo}: {error}") from error
-    if repo.count("/") != 1:
-        raise UserError(f"--repo {repo}: give user/name")
     api = HfApi()
     try:
         user = api.whoami()
@@ -78,7 +72,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
 
     Args:
         checkpoint: the model, which must not be newer than the others.
-        archive: zip of ESPnet's stage 14; unpacked, as ESPnet's own upload does.
+        archive: zip of ESPnet's stage 14; unpacked, as ESPnet's own upload does, and without paths of this machine.
         onnx_dir: of `espnet_ext.bin.export_onnx`, made of that checkpoint; left out where there is none.
         folder: made anew.
 
@@ -96,8 +90,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
         )
     if onnx_dir.is_dir():
         check_made_of(onnx_dir, checkpoint)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    renew(folder)
     try:
         with zipfile.ZipFile(archive) as file:
             if (broken := file.testzip()) is not None:
@@ -107,12 +100,8 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
         raise UserError(f"{archive} is damaged ({error}); remove it and pack again (stage 14)") from error
     if onnx_dir.is_dir():
         shutil.copytree(onnx_dir, folder / ONNX, ignore=shutil.ignore_patterns(".*", "*.partial"))
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def min_samples(onnx_dir: Path) -> int:
-    """Returns the shortest audio that the ONNX files take; 0 where there are none."""
-    return read_report(onnx_dir).get("min_samples", 0)
+    clean_folder(folder, Path.cwd())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
 
 
 def upload(api: HfApi, repo: str, folder: Path) -> str:
@@ -131,6 +120,7 @@ def upload(api: HfApi, repo: str, folder: Path) -> str:
             repo_id=repo,
             folder_path=folder,
             commit_message="Upload model",
+            ignore_patterns=[MARKER],
             delete_patterns=["exp/*", "data/*", f"{ONNX}/*"],
         )
     except Exception as error:  # as above, or RuntimeError around it

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import soundfile
 
 from espnet_ext.bin.check_data import main as check_data
-from espnet_ext.data.check import check_data_dir, has_speech
+from espnet_ext.data.check import Use, check_data_dir, has_speech
+from espnet_ext.data.findings import summarise
 from espnet_ext.errors import UserError
 
 REPO = Path(__file__).resolve().parents[2]
@@ -73,7 +75,88 @@ BAD_INPUT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda d: (d / "segments").write_text("a a 0 0.4\nb b 3 4\nc c 0 0.4\n"),
         ["segments: b:", "0.50 s long"],
     ),
-    "segment of nothing": (lambda d: (d / "segments").write_text("a z 0 1\nb b 0 1\nc c 0 1\n"), ["segments: a:", "z"]),
+    "segment that ends long after": (
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 9\nc c 0 0.4\n"),
+        ["segments: b:", "9 s runs past the end of b (0.50 s long)"],
+    ),
+    "segment that ends a second late": (
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 1.5\nc c 0 0.4\n"),
+        ["segments: b:", "1.5 s runs past the end of b (0.50 s long)"],
+    ),
+    "segment without an end": (  # validate_data_dir.sh refuses it in stage 3
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 -1\nc c 0 0.4\n"),
+        ["segments: b: -1", "(0.50 s long) is refused by stage 3"],
+    ),
+    "segment until nan": (
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 nan\nc c 0 0.4\n"),
+        ["segments: b: expected '<recording> <start> <end>'", "'b 0.1 nan'"],
+    ),
+    "segment until inf": (
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 inf\nc c 0 0.4\n"),
+        ["segments: b: expected '<recording> <start> <end>'", "'b 0.1 inf'"],
+    ),
+    "segment of nothing": (
+        lambda d: (d / "segments").write_text("a z 0 1\nab a 0 .4\nb b 0 1\nc c 0 1\n"),
+        ["segments: a:", "recording z is not in"],
+    ),
+    "recording without a segment": (  # as well
+        lambda d: [
+            replace(d / "wav.scp", "c /", f"bb {d.parents[1]}/a.flac\nc /"),
+            (d / "segments").write_text("a a 0 .4\nb b 0 .4\nc c 0 .4\n"),
+        ],
+        ["segments: recording bb of wav.scp has no segment"],
+    ),
+    "stereo": (
+        lambda d: soundfile.write(d.parents[1] / "b.flac", np.stack([noise(), noise()], axis=1), 16000),
+        ["wav.scp: b: 2 channels", "b.flac -t wav - remix - |"],
+    ),
+    "stereo from a command": (
+        lambda d: [
+            soundfile.write(d.parents[1] / "b.wav", np.stack([noise(), noise()], axis=1), 16000),
+            replace(d / "wav.scp", f"{d.parents[1]}/b.flac", f"cat {d.parents[1]}/b.wav |"),
+        ],
+        ["wav.scp: b: 2 channels", "b.wav | sox -t wav - -t wav - remix - |"],
+    ),
+    "not in order": (
+        lambda d: (d / "text").write_text("b TWO\na ONE\nc THREE\n"),
+        ["text, line 2: a comes after b", "utils/fix_data_dir.sh"],
+    ),
+    "byte order mark": (
+        lambda d: (d / "text").write_text("\ufeffa ONE\nb TWO\nc THREE\n"),
+        ["text, line 1: U+FEFF (ZERO WIDTH NO-BREAK SPACE) at character 1", "sed -i"],
+    ),
+    "byte order mark of a joined file": (
+        lambda d: (d / "utt2spk").write_text("a s\n\ufeffb s\nc s\n"),
+        ["utt2spk, line 2: U+FEFF"],
+    ),
+    "next line": (
+        lambda d: replace(d / "text", "TWO", "TWO\x85x y z"),
+        ["text, line 2: U+0085 (NEXT LINE) at character 6", "replace it by a blank"],
+    ),
+    "line separator": (
+        lambda d: replace(d / "text", "TWO", "TWO\u2028x y z"),
+        ["text, line 2: U+2028 (LINE SEPARATOR)"],
+    ),
+    "form feed": (lambda d: replace(d / "text", "TWO", "TWO\fx y z"), ["text, line 2: U+000C (FORM FEED)"]),
+    "no-break space": (lambda d: replace(d / "text", "TWO", "TWO\xa0TOO"), ["text, line 2: U+00A0 (NO-BREAK SPACE)"]),
+    "ideographic space": (lambda d: replace(d / "text", "b TWO", "b\u3000TWO"), ["line 2: U+3000 (IDEOGRAPHIC SPACE)"]),
+    "windows' line ends": (
+        lambda d: (d / "utt2spk").write_bytes(b"a s\nb s\r\nc s\n"),
+        ["utt2spk, line 2: U+000D (CARRIAGE RETURN)", "sed -i"],
+    ),
+    "null": (lambda d: replace(d / "text", "TWO", "T\0WO"), ["text, line 2: U+0000 (NULL)"]),
+    "no-break space in an id": (
+        lambda d: replace(d / "wav.scp", "b /", "b\xa0/"),
+        ["wav.scp, line 2: U+00A0 (NO-BREAK SPACE) at character 2"],
+    ),
+    "kaldi's own word": (
+        lambda d: replace(d / "text", "TWO", "<s> TWO"),
+        ["text: b: stage 3 does not take the word <s>"],
+    ),
+    "speaker of two words": (
+        lambda d: replace(d / "utt2spk", "b s", "b s t"),
+        ["utt2spk: b: expected one speaker", "s t"],
+    ),
 }
 
 
@@ -94,8 +177,33 @@ def test_good_data_passes(data_dir: Path, capsys: pytest.CaptureFixture[str]):
     assert "3 utterances, 0.00 h: ok" in capsys.readouterr().out
     findings = check_data_dir(data_dir, 16000)
     assert findings.seconds == pytest.approx(1.5)
-    (data_dir / "segments").write_text("a a 0 0.4\nb b 0.1 -1\nc c 0 9\n")  # ESPnet reads both to the end
+
+
+def test_segments_that_end_a_little_late_are_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
+    (data_dir / "segments").write_text("a a 0 0.4\nb b 0.1 0.9\nc c 0 .5\n")
     check_data([str(data_dir)])
+    assert "1 segments end after the audio and are cut there, e.g. b (0.9 s of 0.50 s)" in capsys.readouterr().err
+
+
+def test_a_path_may_hold_other_white_space(data_dir: Path):
+    other = data_dir.parents[1] / "at\u202fnoon b.flac"
+    (data_dir.parents[1] / "b.flac").rename(other)
+    replace(data_dir / "wav.scp", f"{data_dir.parents[1]}/b.flac", str(other))
+    assert check_data_dir(data_dir, 16000).errors == []
+
+
+def test_a_last_line_without_end_is_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
+    (data_dir / "text").write_text("a ONE\nb TWO\nc THR")
+    check_data([str(data_dir)])
+    assert "text: its last line has no end" in capsys.readouterr().err
+
+
+def test_audio_without_transcripts(data_dir: Path):
+    (data_dir / "text").unlink()
+    check_data([str(data_dir), "--text", "false"])
+    replace(data_dir / "utt2spk", "b s\n", "")
+    with pytest.raises(UserError, match="wav.scp: b: no speaker"):
+        check_data([str(data_dir), "--text", "false"])
 
 
 def test_transcripts_of_tags_alone_may_be_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
@@ -113,6 +221,46 @@ def test_other_sampling_rate_is_a_warning(data_dir: Path, capsys: pytest.Capture
     soundfile.write(data_dir.parents[1] / "b.flac", noise(0.5, 8000), 8000)
     check_data([str(data_dir), "--fs", "16000"])
     assert "1 of 3 recordings have 8000 Hz, not 16000 Hz; stage 3 resamples" in capsys.readouterr().err
+
+
+def test_the_sampling_rate_is_that_of_the_recipe(
+    data_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    for name in "abc":
+        soundfile.write(data_dir.parents[1] / f"{name}.flac", noise(0.5, 8000), 8000)
+    monkeypatch.setenv("ENCRL_FS", "8k")
+    check_data([str(data_dir)])
+    assert capsys.readouterr().err == ""
+    check_data([str(data_dir), "--fs", "44.1k"])
+    assert "3 of 3 recordings have 8000 Hz, not 44100 Hz" in capsys.readouterr().err
+
+
+def peak_bytes(directory: Path, number: int) -> int:
+    """Makes a data directory and returns the most memory that checking its tables took."""
+    directory.mkdir()
+    names = [f"speaker-{i:06d}" for i in range(number)]
+    (directory / "wav.scp").write_text("".join(f"{name} /corpus/of/somebody/{name}.flac\n" for name in names))
+    (directory / "text").write_text("".join(f"{name} {'SOME WORDS ' * 10}\n" for name in names))
+    (directory / "utt2spk").write_text("".join(f"{name} speaker\n" for name in names))
+    del names
+    tracemalloc.start()
+    findings = check_data_dir(directory, 16000, use=Use(audio=False))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert findings.num_utts == number and not findings.errors
+    return peak
+
+
+def test_memory_does_not_grow_with_the_utterances(tmp_path: Path):
+    assert peak_bytes(tmp_path / "large", 8000) < 1.2 * peak_bytes(tmp_path / "small", 500) < 1e6
+
+
+def test_many_errors_are_counted_not_kept(tmp_path: Path):
+    peak_bytes(tmp_path / "data", 500)
+    (tmp_path / "data/text").write_text("")
+    findings = check_data_dir(tmp_path / "data", 16000, use=Use(audio=False))
+    assert findings.num_errors == 500 and len(findings.errors) == 100
+    assert "... and 495 more" in summarise(tmp_path, findings)
 
 
 def test_many_problems_are_counted_and_the_status_is_2(data_dir: Path):

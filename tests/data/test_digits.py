@@ -12,6 +12,7 @@ from espnet_ext.bin.make_digits import main
 from espnet_ext.data.digits import MANIFEST, SPLITS, VARIANTS, WORDS, Options, _to_16k, make_split, speakers
 from espnet_ext.data.espeak import Espeak, Prosody
 from espnet_ext.data.noise import mix, pink_noise, white_noise
+from espnet_ext.directories import make_beside
 from espnet_ext.errors import UserError
 
 
@@ -101,7 +102,7 @@ def test_complete_split_is_kept_and_another_is_made_again(tmp_path: Path):
     make_split(tmp_path, "valid", Options(num_utts=4), log=said.append)
     flac = sorted((tmp_path / "valid").glob("*/*.flac"))
     before = flac[0].stat().st_mtime_ns
-    (tmp_path / ".valid.killed").mkdir()  # what an interrupted call leaves
+    make_beside(tmp_path / "valid")  # what an interrupted call leaves
 
     said.clear()
     make_split(tmp_path, "valid", Options(num_utts=4), log=said.append)

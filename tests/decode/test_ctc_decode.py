@@ -137,6 +137,35 @@ def test_a_set_that_is_not_there_is_named_before_the_model_is_loaded(tmp_path, d
         )
 
 
+def add(path: Path, line: str) -> None:
+    path.write_text(path.read_text() + line)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda d: add(d / "wav.scp", f"b {d / 'b.wav'}\n"), r"wav\.scp, line 6: utterance id b comes twice"),
+        (lambda d: add(d / "wav.scp", "\n"), r"wav\.scp, line 6: empty line"),
+        (lambda d: add(d / "wav.scp", "e\n"), r"wav\.scp: e: nothing follows the id"),
+        (lambda d: add(d / "wav.scp", f"\ufeffe {d / 'b.wav'}\n"), r"wav\.scp, line 6: U\+FEFF"),
+        (lambda d: add(d / "utt2num_samples", "b 16000\n"), r"utt2num_samples, line 6: utterance id b comes twice"),
+        (lambda d: add(d / "utt2num_samples", "e many\n"), r"utt2num_samples: e: 'many' is no number of samples"),
+        (lambda d: (d / "wav.scp").write_bytes(b"b \xe9.wav\n"), r"wav\.scp is not UTF-8"),
+        (lambda d: (d / "segments").write_text("b1 b 0 0.5\n"), r"segments: recordings are not cut here; .* stage 3"),
+    ],
+)
+def test_a_bad_set_made_by_hand_is_named_before_the_model_is_loaded(tmp_path, data_dir, spoil, message):
+    spoil(data_dir)
+    with pytest.raises(UserError, match=message):
+        decode(Path("none"), data_dir, tmp_path / "greedy")
+
+
+def test_more_channels_are_refused_with_a_remedy(exp_dir, data_dir, tmp_path):
+    soundfile.write(data_dir / "b.wav", np.random.default_rng(0).standard_normal((16000, 2)) / 10, 16000)
+    with pytest.raises(UserError, match=r"b has 2 channels, .*remix - \|"):
+        decode(exp_dir, data_dir, tmp_path / "greedy")
+
+
 def test_a_model_without_ctc_is_refused(tmp_path):
     conf = model_conf() | {"model_conf": {"ctc_weight": 0.0}, "decoder": "transformer"}
     with pytest.raises(UserError, match="no trained CTC output"):

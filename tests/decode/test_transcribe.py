@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from espnet_ext.bin import export_onnx
 from espnet_ext.bin import transcribe as command
@@ -28,12 +27,13 @@ class Pitch:
 
     sample_rate, frame_samples = 16000, FRAME
     tokens = ["<blank>", "▁a", "b", "▁c", "d"]
+    token_type = "bpe"
 
-    def __call__(self, speech: torch.Tensor) -> torch.Tensor:
-        frames = speech[: len(speech) // FRAME * FRAME].view(-1, FRAME)
-        crossings = (frames[:, 1:] * frames[:, :-1] < 0).sum(dim=1)  # 40 ms of 25 n Hz have 2 n
-        token = (crossings / 20).round().long().clamp(max=4)
-        return torch.nn.functional.one_hot(token, 5).float().log()
+    def __call__(self, speech: np.ndarray) -> np.ndarray:
+        frames = speech[: len(speech) // FRAME * FRAME].reshape(-1, FRAME)
+        crossings = (frames[:, 1:] * frames[:, :-1] < 0).sum(axis=1)  # 40 ms of 25 n Hz have 2 n
+        token = np.minimum(np.round(crossings / 20).astype(int), 4)
+        return np.where(np.eye(5, dtype=bool)[token], 0.0, -20.0)
 
 
 def melody(letters: str) -> np.ndarray:
@@ -50,34 +50,23 @@ def test_windows_are_joined_without_loss_or_repetition(block, tmp_path):
     overlap = 8 * FRAME
     blocks = list(read_blocks(tmp_path / "a.wav", 16000, block * FRAME, overlap))
     assert len(blocks) == max(1, math.ceil((2 * len(letters) - 8) / (block - 8)))
-    words = transcribe(Pitch(), blocks, overlap)
-    whole = transcribe(Pitch(), [(0, torch.from_numpy(melody(letters)))], overlap)
+    words = list(transcribe(Pitch(), blocks, overlap))
+    whole = list(transcribe(Pitch(), [(0, melody(letters))], overlap))
     assert words == whole and len(words) > 20
     assert words[0] == Word("ab", 0.0, 3 * 0.04)  # to where the last letter begins
 
 
-@pytest.mark.parametrize("rate, channels", [(8000, 1), (44100, 2), (16000, 2)])
-def test_other_rates_and_channels_are_converted(rate, channels, tmp_path):
-    time = np.arange(int(3.3 * rate)) / rate
-    tone = 0.5 * np.sin(2 * np.pi * 440 * time)
-    soundfile.write(tmp_path / "a.flac", np.stack([tone] * channels, axis=1), rate)
-    (block,) = read_blocks(tmp_path / "a.flac", 16000, 16000 * 10, 16000)
-    signal = block[1].numpy()
-    assert block[0] == 0 and abs(len(signal) - int(3.3 * 16000)) <= 2
-    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(signal)) / 16000)
-    assert np.abs(signal - expected)[1000:-1000].max() < 0.01
-
-
 def test_formats():
     words = [Word("one", 0.0, 0.4), Word("two", 0.5, 0.9), Word("three", 3661.5, 3662.0)]
-    assert FORMATS["txt"](words) == "one two three\n"
-    assert json.loads(FORMATS["json"](words))["words"][1] == {"word": "two", "start": 0.5, "end": 0.9}
-    assert FORMATS["srt"](words) == (
-        "1\n00:00:00,000 --> 00:00:00,900\none two\n\n2\n01:01:01,500 --> 01:01:02,300\nthree\n"
-    )
+    assert list(FORMATS["txt"](words)) == ["one", " two", " three", "\n"]
+    assert json.loads("".join(FORMATS["json"](words)))["words"][1] == {"word": "two", "start": 0.5, "end": 0.9}
+    assert list(FORMATS["srt"](words)) == [
+        "1\n00:00:00,000 --> 00:00:00,900\none two\n",
+        "\n2\n01:01:01,500 --> 01:01:02,300\nthree\n",
+    ]
     close = [Word("so", 0.0, 0.04), Word("then", 0.7, 0.74)]  # the first must not be shown over the second
-    assert "00:00:00,000 --> 00:00:00,700" in FORMATS["srt"](close)
-    assert [FORMATS[name]([]) for name in ("txt", "srt")] == ["\n", ""]
+    assert "00:00:00,000 --> 00:00:00,700" in "".join(FORMATS["srt"](close))
+    assert ["".join(FORMATS[name]([])) for name in ("txt", "srt")] == ["\n", ""]
 
 
 @pytest.fixture(scope="module")
@@ -142,37 +131,39 @@ def test_audio_too_short_for_the_subsampling_is_empty(tmp_path):
     assert shortest > 1600
     for source in (exp_dir, tmp_path / "onnx/model.onnx"):
         recognizer = open_recognizer(str(source))
-        lengths = [len(recognizer(torch.zeros(samples))) for samples in (10, 1601, shortest - 1, shortest, 16000)]
+        audio = np.zeros(16000, np.float32)
+        lengths = [len(recognizer(audio[:samples])) for samples in (10, 1601, shortest - 1, shortest, 16000)]
         assert lengths[:3] == [0, 0, 0] and lengths[3] == 1 < lengths[4]
 
 
-def test_audio_that_is_cut_off_and_formats_that_are_not_read_are_reported(exp_dir, tmp_path):
+def test_audio_that_is_cut_off_or_no_audio_is_reported(exp_dir, tmp_path):
     folder = tmp_path / "talks"
     folder.mkdir()
     noise = np.random.default_rng(0).normal(size=20 * 16000) / 10
     soundfile.write(folder / "whole.mp3", noise, 16000, format="MP3")
     data = (folder / "whole.mp3").read_bytes()
     (folder / "cut.mp3").write_bytes(data[: len(data) // 2])
-    (folder / "phone.m4a").write_bytes(b"not for libsndfile")
-    (folder / "video.mp4").write_bytes(b"not for libsndfile, but its sound is there")
+    (folder / "phone.m4a").write_bytes(b"no audio")
+    (folder / "video.mp4").write_bytes(b"no audio, but its sound is there")
     for name, form in (("mac.aif", "AIFF"), ("video.wav", "WAV")):
         soundfile.write(folder / name, noise[:16000], 16000, format=form)
     data = (folder / "video.wav").read_bytes()
-    (folder / "cut2.wav").write_bytes(data[: len(data) - 20])  # ten samples of 16000
-    # No length in the header: what libsndfile guesses from the size of the tags and frames says nothing.
+    (folder / "cut2.wav").write_bytes(data[: len(data) - 2000])  # 1000 samples of 16000
+    # No count of frames in the header: what libsndfile guesses from the size of the tags and frames says nothing.
     data = (folder / "whole.mp3").read_bytes()
     assert b"Xing" in data or b"Info" in data
     frames = data.replace(b"Xing", b"none").replace(b"Info", b"none")
     tag = b"ID3\x04\0\0" + bytes([0, 2, 0, 0]) + bytes(2 << 14)
     (folder / "tagged.mp3").write_bytes(tag + frames)
+    soundfile.write(folder / "nan.wav", np.where(np.arange(16000) == 9000, np.nan, noise[:16000]), 16000, "FLOAT")
     cmd = ["--model", exp_dir, "--output_dir", tmp_path / "out", folder]
     result = subprocess.run(
         [sys.executable, "-m", "espnet_ext.bin.transcribe", *map(str, cmd)], capture_output=True, text=True
     )
-    assert result.returncode == 1 and "3 of 7" in result.stderr
+    assert result.returncode == 1 and "4 of 8" in result.stderr
     for name in ("cut.mp3", "cut2.wav"):
         assert f"{name} is left out" in result.stderr and f"{name} is cut off" in result.stderr
-    assert "phone.m4a is left out" in result.stderr
+    assert "phone.m4a is left out" in result.stderr and "nan.wav holds NaN" in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "mac.txt",
         "tagged.txt",

@@ -203,7 +203,7 @@ def test_which_files_of_an_experiment(tmp_path):
         torch.save({}, tmp_path / name)
     with pytest.raises(UserError, match=r"config\.yaml does not exist"):
         find_model_files(tmp_path)
-    (tmp_path / "config.yaml").touch()
+    (tmp_path / "config.yaml").write_text("encoder: conformer")
     config = tmp_path / "config.yaml"
     assert find_model_files(tmp_path) == (config, tmp_path / AVERAGE)
     assert find_model_files(tmp_path, "3epoch.pth") == (config, tmp_path / "3epoch.pth")
@@ -214,6 +214,7 @@ def test_which_files_of_an_experiment(tmp_path):
         find_model_files(tmp_path / "3epoch.pth", "3epoch.pth")
     empty = tmp_path / "empty"
     empty.mkdir()
+    (empty / "config.yaml").write_text("encoder: conformer")
     with pytest.raises(UserError, match=f"has none of {AVERAGE}"):
         find_model_files(empty)
 
@@ -257,6 +258,7 @@ def test_packed_model(tmp_path, monkeypatch):
 
     (tmp_path / "model.unpacked").mkdir()  # of an interrupted call
     (tmp_path / "model.unpacked/meta.yaml").touch()
+    (tmp_path / "model.unpacked/.complete.json").write_text("{}")
     run(archive, elsewhere / "from_zip", "last:2")
     torch.testing.assert_close(encode(elsewhere / "from_zip"), expected)
     _, checkpoint = find_model_files(archive)

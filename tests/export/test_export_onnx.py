@@ -2,17 +2,19 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import soundfile
 import torch
+from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding
 
 from espnet_ext.bin import export_onnx
 from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
-from espnet_ext.export.ctc import ExportedCTC
+from espnet_ext.export.rewrite import rewrite
 from espnet_ext.export.runtime import OnnxCTC
 from espnet_ext.export.static_int8 import write_static_int8
 from tests.tiny import TOKENS, model_conf, save_experiment
@@ -22,6 +24,8 @@ ENCODERS = {
     "conformer": CONFORMER,
     "absolute_positions": model_conf(2, pos_enc_layer_type="abs_pos", selfattention_layer_type="selfattn"),
     "intermediate_ctc": model_conf(2, interctc_layer_idx=[1]),
+    "legacy_positions": model_conf(2, rel_pos_type="legacy"),
+    "scaled_positions": model_conf(2, pos_enc_layer_type="scaled_abs_pos", selfattention_layer_type="selfattn"),
     "e_branchformer": {
         **CONFORMER,
         "encoder": "e_branchformer",
@@ -88,17 +92,39 @@ def test_static_int8_leaves_out_what_it_damages_most(data_dir, tmp_path):
     assert 0 < quantised(tmp_path / "fewer.onnx") < quantised(tmp_path / "every.onnx")
 
 
-def test_audio_longer_than_the_table_of_positions(data_dir, tmp_path):
-    """ESPnet's table has 5000 frames; 30 s of trace say nothing of ten minutes."""
-    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **model_conf(1))
+@pytest.mark.parametrize(
+    "encoder_conf",
+    [
+        {},
+        {"rel_pos_type": "legacy"},
+        {"pos_enc_layer_type": "abs_pos", "selfattention_layer_type": "selfattn"},
+        {"pos_enc_layer_type": "scaled_abs_pos", "selfattention_layer_type": "selfattn"},
+    ],
+    ids=lambda conf: "-".join(conf.values()) or "relative",
+)
+def test_audio_longer_than_the_table_of_positions(encoder_conf, data_dir, tmp_path):
+    """ESPnet's table has 5000 frames; seconds of trace say nothing of ten minutes."""
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **model_conf(1, **encoder_conf))
     run(exp_dir, data_dir, tmp_path / "onnx", "--precisions", "fp32")
-    feats = torch.randn(1, 20500, 20)
-    lengths = torch.tensor([20500])
-    with torch.inference_mode():
-        expected, _ = ExportedCTC(load_model(exp_dir, None, "cpu").model, from_waveform=False)(feats, lengths)
-    found, frames = OnnxCTC(tmp_path / "onnx/features.onnx")(feats, lengths)
+    runtime = OnnxCTC(tmp_path / "onnx/features.onnx")
+    model = load_model(exp_dir, None, "cpu").model
+    for size in (3000, 20500):
+        feats, lengths = torch.randn(1, size, 20), torch.tensor([size])
+        with torch.inference_mode():
+            expected = model.ctc.log_softmax(model.encoder(feats, lengths)[0])
+        found, frames = runtime(feats, lengths)
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
     assert int(frames) > 5000
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
+def test_positions_in_a_table_are_refused():
+    """Of a class that is not known here, and so may have an end."""
+
+    class Unknown(PositionalEncoding):
+        pass
+
+    with pytest.raises(UserError, match="positions of the kind Unknown cannot be exported"):
+        rewrite(torch.nn.Sequential(Unknown(8, 0.0)))
 
 
 def test_metadata_says_what_a_runtime_must_know(data_dir, tmp_path):
@@ -124,11 +150,64 @@ def test_report_names_the_checkpoint_and_the_shortest_audio(data_dir, tmp_path):
     report = json.loads((tmp_path / "onnx/report.json").read_text())
     (checkpoint,) = exp_dir.glob("*.pth")
     assert report["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    shortest = report["min_samples"]
     runtime = OnnxCTC(tmp_path / "onnx/model.int8.onnx")
-    assert int(runtime(torch.zeros(1, shortest), torch.tensor([shortest]))[1]) == 1
-    with pytest.raises(Exception, match="Conv|Pad|dimension"):
-        runtime(torch.zeros(1, shortest - 1), torch.tensor([shortest - 1]))
+    shortest = report["min_samples"]
+    assert int(runtime.session.get_modelmeta().custom_metadata_map["min_samples"]) == shortest == 960
+    for samples, frames in ((shortest, 1), (shortest - 1, 0)):
+        assert int(runtime(torch.zeros(1, samples), torch.tensor([samples]))[1]) == frames
+
+
+def add_utterance(data_dir, folder, samples, counted=None):
+    """Returns a copy of the set with a short utterance more."""
+    folder.mkdir()
+    soundfile.write(folder / "short.wav", np.random.default_rng(1).standard_normal(samples) / 10, 16000)
+    lines = {
+        "wav.scp": f"short {folder}/short.wav",
+        "utt2num_samples": f"short {counted or samples}",
+        "text": "short a",
+    }
+    for name, line in lines.items():
+        (folder / name).write_text(f"{(data_dir / name).read_text()}{line}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "samples, counted, precision",
+    [(1, 1, "fp32"), (959, 959, "int8_static"), (1599, 1599, "fp32"), (500, 20000, "fp32")],
+)
+def test_utterances_too_short_for_the_model_are_left_out(samples, counted, precision, data_dir, tmp_path, capsys):
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **CONFORMER)
+    folder = add_utterance(data_dir, tmp_path / "dev", samples, counted)
+    files = run(exp_dir, folder, tmp_path / "onnx", "--precisions", precision, "--max_wer_loss", 1000)
+    printed = capsys.readouterr().out
+    assert f"1 utterances of {folder} are too short for the model and are not compared, e.g. short" in printed
+    assert "100.0 % of 5 utterances" in printed and files["model.onnx"]["max_difference"] < 1e-3
+
+
+def test_a_set_of_short_utterances_only_is_refused(data_dir, tmp_path):
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **CONFORMER)
+    folder = add_utterance(data_dir, tmp_path / "dev", 500)
+    for name in ("wav.scp", "text", "utt2num_samples"):
+        (folder / name).write_text((folder / name).read_text().splitlines()[-1] + "\n")
+    with pytest.raises(UserError, match="every utterance is shorter than the model's shortest, 1600 samples"):
+        run(exp_dir, folder, tmp_path / "onnx")
+
+
+def test_published_files_name_no_path_of_this_machine(data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exp_dir = save_experiment(tmp_path / "home/me/exp/asr_tiny", token_type="char", **CONFORMER)
+    options = ("--precisions", "fp16", "int8", "int8_static", "--sherpa", "true", "--max_wer_loss", 1000)
+    run(exp_dir, data_dir, tmp_path / "home/me/onnx", *options)
+    report = json.loads((tmp_path / "home/me/onnx/report.json").read_text())
+    assert (report["source"], report["data"]) == ("asr_tiny/valid.cer_ctc.ave.pth", "dev")
+    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "home/me/onnx/model.onnx").metadata_props}
+    assert metadata["source"] == "asr_tiny/valid.cer_ctc.ave.pth"
+    files = [path for path in (tmp_path / "home/me/onnx").rglob("*") if path.is_file()]
+    assert len(files) == 12
+    for path in files:
+        content = path.read_bytes()
+        for local in (tmp_path, "home/me", data_dir.parent, Path.home(), Path(torch.__file__).parents[1], Path.cwd()):
+            assert f"{local}".encode() not in content, (path, local)
 
 
 def test_weights_that_are_not_finite_are_refused(data_dir, tmp_path):

@@ -11,7 +11,7 @@ from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import write_int8, write_onnx
-from espnet_ext.export.profile import Measured, Subject
+from espnet_ext.export.profile import Measured, Subject, model_names
 from espnet_ext.export.sherpa import write_sherpa
 from espnet_ext.files import file_sha256
 from tests.export.test_sherpa import signal
@@ -53,6 +53,12 @@ def test_rtf_is_of_all_lengths_together(tmp_path):
     subject = Subject("m", "onnx", "fp32", tmp_path, tmp_path, 16000)
     measured = Measured(subject, 1, {1.0: [0.1, 0.2], 3.0: [0.3, 0.2]}, 1)
     assert measured.rtf == pytest.approx([0.1, 0.1])
+
+
+def test_models_of_one_name_are_told_apart_without_the_way_to_them(tmp_path):
+    exp_dirs = [tmp_path / name for name in ("me/seed1/asr_x", "me/seed2/asr_x", "other/asr_y")]
+    assert list(model_names(exp_dirs).values()) == ["seed1/asr_x", "seed2/asr_x", "other/asr_y"]
+    assert list(model_names(exp_dirs[1:]).values()) == ["asr_x", "asr_y"]
 
 
 def test_a_file_that_does_not_run_is_named(tmp_path):

@@ -1,7 +1,11 @@
 """The folder for sherpa-onnx, through sherpa-onnx."""
 
+import json
+import re
+import shlex
 import subprocess
 import sys
+from importlib.metadata import distribution
 
 import numpy as np
 import pytest
@@ -13,6 +17,8 @@ from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
+from espnet_ext.export.sherpa_files import COMMAND
+from espnet_ext.zoo.snippets import SHERPA
 from tests.tiny import model_conf, save_experiment
 
 FRAME_SAMPLES, MIN_SAMPLES = 640, 1600
@@ -72,13 +78,76 @@ def test_folder_runs_by_itself(tmp_path):
     speech = signal(1.0, 0.1).numpy()
     soundfile.write(folder / "a.wav", speech, 16000)
     soundfile.write(folder / "short.wav", speech[: MIN_SAMPLES - 1], 16000)
+    soundfile.write(folder / "empty.wav", speech[:0], 16000)
     soundfile.write(folder / "stereo.wav", np.stack([0 * speech, speech], axis=1), 16000)
-    names = [str(folder / name) for name in ("short.wav", "a.wav", "stereo.wav")]
+    names = [str(folder / name) for name in ("short.wav", "a.wav", "stereo.wav", "empty.wav")]
     command = [sys.executable, str(folder / "run.py"), *names]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     texts = dict(line.partition(" ")[::2] for line in result.stdout.splitlines())
     assert list(texts) == names
-    assert texts[names[0]] == "" and texts[names[1]] == texts[names[2]] != ""
+    assert texts[names[0]] == texts[names[3]] == "" and texts[names[1]] == texts[names[2]] != ""
+
+
+# In a process of its own, which C++ code may end.
+DECODE = """
+import sys
+import numpy
+import sherpa_onnx
+folder, file = sys.argv[1:3]
+recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
+    model=f"{folder}/{file}", tokens=f"{folder}/tokens.txt", num_threads=1)
+speech = numpy.load(f"{folder}/speech.npy")
+for samples in sys.argv[3:]:
+    stream = recognizer.create_stream()
+    stream.accept_waveform(16000, speech[: int(samples)])
+    recognizer.decode_stream(stream)
+    print(samples, stream.result.text.strip())
+"""
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model.int8.onnx"])
+def test_audio_of_any_length_has_a_text(file, tmp_path):
+    """The shortest that gives a frame is 960 samples; sherpa-onnx itself asks for 400 in some versions."""
+    model = load(tmp_path)
+    write_sherpa(model, 0.1, FRAME_SAMPLES, 960, tmp_path / "sherpa")
+    np.save(tmp_path / "sherpa/speech.npy", signal(1.0, 0.1).numpy())
+    lengths = [0, 1, 2, 100, 399, 400, 401, 800, 959, 960, 1600, 16000]
+    command = [sys.executable, "-c", DECODE, str(tmp_path / "sherpa"), file, *map(str, lengths)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    texts = {int(number): text for number, _, text in (line.partition(" ") for line in result.stdout.splitlines())}
+    assert list(texts) == lengths
+    assert [samples for samples in lengths if texts[samples]] == [960, 1600, 16000]
+
+
+def command_of(markdown: str) -> list[str]:
+    """Returns the command line that a README names, as a user copies it."""
+    (line,) = re.findall(r"sherpa-onnx-offline [^`\n]+\.wav", markdown)
+    return shlex.split(line)
+
+
+def test_command_line_of_the_readme(tmp_path):
+    """With the program of sherpa-onnx-bin, in the folder, for audio of any length."""
+    model = load(tmp_path)
+    folder = tmp_path / "sherpa"
+    write_sherpa(model, 0.1, FRAME_SAMPLES, 960, folder)
+    readme = (folder / "README.md").read_text()
+    (package,) = set(re.findall(r"pip install (sherpa-onnx-bin)", readme))
+    assert command_of(readme)[0] in {file.name for file in distribution(package).files}
+    command = command_of(readme)
+    for samples in (16000, 960, 959, 401):
+        soundfile.write(folder / command[-1], signal(1.0, 0.1).numpy()[:samples], 16000)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        found = next(json.loads(line) for line in (result.stdout + result.stderr).splitlines() if line.startswith("{"))
+        speech = torch.from_numpy(soundfile.read(folder / command[-1], dtype="float32")[0])
+        assert " ".join(found["text"].split()) == transcribe(folder, "model.int8.onnx", [speech], 16000)[0]
+        assert bool(found["text"].strip()) == (samples >= 960)
+
+
+def test_command_line_of_the_model_card():
+    assert "pip install sherpa-onnx-bin" in SHERPA
+    assert command_of(SHERPA)[:-1] == COMMAND.split()
 
 
 def test_blanks_of_character_models_are_blanks(tmp_path):

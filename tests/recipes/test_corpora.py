@@ -108,6 +108,16 @@ def test_tedlium_text_is_that_of_espnets_own_recipe(corpora: Path, tmp_path: Pat
     assert not list(recipe.glob("data/local*"))  # the sorted text for language models
 
 
+def test_tedlium_labels_with_blanks_give_no_words(own_corpora: Path, tmp_path: Path):
+    recipe = copy_recipe("tedlium3", tmp_path)
+    run(recipe, "local/data.sh", TEDLIUM3=own_corpora)
+    expected = {path: path.read_text() for path in recipe.glob("data/*/text")}
+    for stm in own_corpora.glob("TEDLIUM_release-3/legacy/*/stm/*.stm"):
+        stm.write_text(stm.read_text().replace("<o,f0,", "<o, f0, ").replace("<F0_", "< F0_"))
+    run(recipe, "local/data.sh", TEDLIUM3=own_corpora)
+    assert {path: path.read_text() for path in recipe.glob("data/*/text")} == expected
+
+
 def test_tedlium_speaker_adaptation(corpora: Path, tmp_path: Path):
     recipe = copy_recipe("tedlium3", tmp_path)
     options = ("--data_type", "speaker-adaptation")

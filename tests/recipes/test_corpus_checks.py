@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from espnet_ext.bin.check_corpus import main as check_corpus
+from espnet_ext.data.tedlium import plain_line
 from espnet_ext.errors import UserError
 from tests.recipes.corpora import UTTS_PER_CHAPTER, contents, shift_last_segment, stm_of
 
@@ -29,6 +30,14 @@ def trans_of(root: Path) -> Path:
 
 def last_line(path: Path) -> str:
     return path.read_text().splitlines()[-1]
+
+
+def edit(root: Path, field: int, text: str) -> None:
+    """Replaces a field of the last line of the .stm file."""
+    lines = stm_of(root).read_text().splitlines()
+    fields = lines[-1].split()
+    fields[field] = text
+    stm_of(root).write_text("\n".join([*lines[:-1], " ".join(fields)]) + "\n")
 
 
 def shorten_header(path: Path) -> None:
@@ -79,6 +88,20 @@ BAD_CORPORA: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda d: shutil.copy(sph_of(d), sph_of(d).with_name("Other.sph")),
         ["Other.sph: audio without transcript (stm/Other.stm)"],
     ),
+    "stm with a time nan": (lambda d: edit(d, 3, "nan"), [".stm, line 8: expected '<talk>", "times in seconds"]),
+    "stm with a time inf": (lambda d: edit(d, 4, "inf"), [".stm, line 8: expected '<talk>", "times in seconds"]),
+    "stm with a time of python": (lambda d: edit(d, 4, "1_0"), [".stm, line 8: expected '<talk>", "times in seconds"]),
+    "stm without label": (
+        lambda d: edit(d, 5, "so"),
+        [".stm, line 8: expected '<talk>", "a label such as <o,f0,male>"],
+    ),
+    "stm with half a label": (lambda d: edit(d, 5, "<o,f0"), [".stm, line 8: expected '<talk>", "a label such as"]),
+    "stm with a next line": (lambda d: edit(d, 6, "a\x85b"), [".stm, line 8: U+0085 (NEXT LINE)"]),
+    "stm not utf-8": (lambda d: stm_of(d).write_bytes(stm_of(d).read_bytes()[:-1] + b"\xe9\n"), ["line 8: not UTF-8"]),
+    "stm of a talk with a hyphen": (
+        lambda d: edit(d, 0, "A-B_2010"),
+        [".stm, line 8: the talk 'A-B_2010' has a hyphen"],
+    ),
     "sph truncated": (lambda d: truncate(sph_of(d)), [".sph is truncated", "samples)"]),
     "sph compressed": (lambda d: shorten_header(sph_of(d)), ["compressed with shorten", "sph2pipe -p -f sph"]),
 }
@@ -101,3 +124,34 @@ def test_segments_that_end_a_little_late_and_repeated_lines_pass(own_corpora: Pa
     append(stm_of(own_corpora), last_line(stm_of(own_corpora)) + "\n")  # join_suffix.py drops it
     check_corpus(["--layout", "tedlium", str(own_corpora / "TEDLIUM_release-3/legacy/dev")])
     assert "2 segments end after the audio" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("T 1 S 0.5 1.25 <o, f0, male> one  two", "T 1 S 0.5 1.25 <o,f0,male> one  two"),
+        ("T 1 S 0.5 1.25 < o,f0,male > one", "T 1 S 0.5 1.25 <o,f0,male> one"),
+        ("T 1 S 0.5 1.25 <o,f0,male>one <unk> two", "T 1 S 0.5 1.25 <o,f0,male> one <unk> two"),
+        ("T 1 S 0.5 1.25 <F0_M> one <a b> two", "T 1 S 0.5 1.25 <F0_M> one <a b> two"),
+        (
+            "T 1 S 0.5 1.25 <o, ,> ignore_time_segment_in_scoring",
+            "T 1 S 0.5 1.25 <o, ,> ignore_time_segment_in_scoring",
+        ),
+        (";; LABEL <a b>", ";; LABEL <a b>"),
+    ],
+)
+def test_labels_become_one_word(line: str, plain: str):
+    assert plain_line(line) == plain
+
+
+def test_what_is_ignored_may_be_in_any_encoding(own_corpora: Path, tmp_path: Path):
+    noise = b"x 1 y 0 1 <o,,> ignore_time_segment_in_scoring caf\xe9\n"
+    stm_of(own_corpora).write_bytes(noise + stm_of(own_corpora).read_bytes().removesuffix(b"\n"))
+    options = ("--plain_stm", str(tmp_path / "plain"), str(own_corpora / "TEDLIUM_release-3/legacy/dev"))
+    check_corpus(["--layout", "tedlium", *options])
+    (written,) = (tmp_path / "plain/dev/stm").iterdir()
+    assert written.read_bytes() == stm_of(own_corpora).read_bytes() + b"\n"  # ESPnet's script joins the files
+    with pytest.raises(UserError, match="stm exists; remove it"):
+        check_corpus(["--layout", "tedlium", *options])
+    with pytest.raises(UserError, match="--plain_stm belongs to --layout tedlium"):
+        check_corpus(["--layout", "librispeech", *options])

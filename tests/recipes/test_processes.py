@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet_ext.recipe.processes import explain, locked, run_logged, wait_for_training
+from espnet_ext.recipe.processes import locked, run_logged, wait_for_training
 
 
 def test_a_lock_lasts_as_long_as_what_the_run_started(tmp_path):
@@ -72,22 +72,3 @@ def test_waits_for_a_job_that_the_scheduler_still_has(tmp_path, monkeypatch):
     told = []
     wait_for_training(Path("exp"), told.append, poll_sec=0.1)
     assert told == ["job 42 is still training in exp; waiting for its end"]
-
-
-@pytest.mark.parametrize(
-    "log, reason",
-    [
-        ("OSError: [Errno 28] No space left on device\n", "the disk is full"),
-        ("bash: line 1: 123 Killed                  python3 -m espnet2.bin.asr_train\n... Killed\n", "lack of memory"),
-        ("# Ended (code 0; signal 9) at Wed Nov 25 18:05:16 UTC 2026, elapsed time 28 seconds", "lack of memory"),
-        ("# Ended (code 137) at Wed Nov 25 18:05:16 UTC 2026, elapsed time 28 seconds", "lack of memory"),
-        ("slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch.", "lack of memory"),
-        ("ProcessExitedException: process 0 terminated with signal SIGKILL", "lack of memory"),
-        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", "the GPU has too little memory"),
-        ("RuntimeError: Vocabulary size too high (5000). Please set it to a value <= 29.", "lower --nbpe to 29"),
-        ("no utterances remained", "no utterance is left after filtering"),
-        ("something else", ""),
-    ],
-)  # fmt: skip
-def test_the_cause_of_a_failure_is_named(log, reason):
-    assert reason in explain(log) and bool(explain(log)) == bool(reason)

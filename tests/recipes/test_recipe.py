@@ -31,7 +31,7 @@ def recipe(tmp_path_factory) -> Path:
     target = root / "egs2/mini_an4/encrl1"
     ignore = shutil.ignore_patterns("data", "dump", "exp", "downloads", "RESULTS*")
     shutil.copytree(ROOT / "egs2/mini_an4/encrl1", target, symlinks=True, ignore=ignore)
-    for name in ("egs2/TEMPLATE", "tools", "path.sh"):
+    for name in ("egs2/TEMPLATE", "tools", "path.sh", "conf"):
         (root / name).symlink_to(ROOT / name)
     return target
 
@@ -303,6 +303,8 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
         (("--skip_upload_hf", "false", "--hf_license", "mit"), "--hf_repo is empty"),
         ((*UPLOAD, "--hf_license", "mit", "--student_source", "encrl teacher"), "a student has one repository"),
         (UPLOAD, "--hf_license is empty"),
+        (("--stage", "14", "--stop_stage", "14"), "would make nothing: give --skip_packing false"),
+        (("--encrl_config", "conf/criteria/mse.yaml"), '--encrl_config "conf/encrl.yaml conf/criteria/mse.yaml"'),
     ],
 )
 def test_bad_options_stop_before_any_work(recipe, options, message):
@@ -316,9 +318,19 @@ def test_nothing_left_after_filtering_is_said(finished):
     assert "no utterance is left after filtering" in output.splitlines()[-1]
 
 
-def test_a_vocabulary_that_the_text_cannot_give_is_said(finished):
-    output = run(finished, "--stage", "5", "--stop_stage", "5", "--nbpe", "5000", *MODELS, status=2)
-    assert "the text gives no 5000 tokens; lower --nbpe to" in output.splitlines()[-1]
+def test_too_little_text_for_nbpe_is_said(finished):
+    options = ("--nbpe", "500", "--stage", "5", "--stop_stage", "5")
+    output = run(finished, *options, *MODELS, status=2)
+    assert re.search(r"error: --nbpe 500: .* give --nbpe \d+ or fewer", output.splitlines()[-1])
+    assert "Traceback" not in output
+
+
+def test_students_from_scratch_alone_are_packed(finished):
+    options = ("--stage", "14", "--stop_stage", "14", "--skip_packing", "false", "--students", "e1")
+    output = run(finished, *options, "--student_source", "scratch")
+    assert (finished / f"exp/asr_e1_scratch_{SUFFIX}/asr_e1_scratch_{SUFFIX}_valid.cer_ctc.ave.zip").is_file()
+    output = run(finished, *options, "--student_source", "encrl scratch")
+    assert "students from scratch are left out" in output
 
 
 def test_help_names_own_options_and_those_of_asr_sh(recipe):

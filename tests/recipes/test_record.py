@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 from espnet_ext.errors import UserError
 from espnet_ext.recipe import data
 from espnet_ext.recipe.digests import AudioDigests, source_files
-from espnet_ext.recipe.train import Training, _must_train, refused, trainings
+from espnet_ext.recipe.train import Training, _must_train, refused, run_training, trainings
 from espnet_ext.record import Record, differences, forbidden
 from tests.recipes.runs import recipe
 
@@ -193,6 +194,21 @@ def test_a_kill_while_a_record_is_written_leaves_the_former_one(run):
     training, _ = finished(run())
     (training.exp_dir / ".run.json.1234").write_text("{")  # what a kill leaves
     assert not decide(run())
+
+
+def test_no_training_starts_from_a_damaged_model(run):
+    """`torch.load` compares no sums: a block of zeros becomes weights."""
+    start = Path("start/model.pth")
+    start.parent.mkdir()
+    torch.save({"a": torch.full((1000,), 0.5)}, start)
+    half = torch.full((1,), 0.5).numpy().tobytes()
+    start.write_bytes(start.read_bytes().replace(half * 100, bytes(400)))
+    assert not torch.load(start)["a"].all()
+    one = run()
+    (training,) = [training for training in trainings(one) if training.kind == "student"]
+    with pytest.raises(UserError, match="model.pth is damaged"):
+        run_training(one, training, data.inputs(one), (start, "start"))
+    assert Record.read(training.exp_dir) is None
 
 
 def test_differences_are_named_by_their_place():

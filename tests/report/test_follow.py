@@ -157,3 +157,62 @@ def test_the_command_ends_soon_with_status_0(tmp_path, how):
         display.kill()
         training.wait()
         display.wait()
+
+
+ENDED = "# Accounting: time=9 threads=1\n# Ended (code 0) at Sat Nov 21 07:09:00 UTC 2026, elapsed time 9 seconds\n"
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A finished training without a launcher: its log, its checkpoint and, later, its averages."""
+    log = stamp(1, "1/2epoch started") + stamp(8, results(1)) + stamp(9, "2/2epoch started") + stamp(17, results(2))
+    (tmp_path / "train.log").write_text(log + stamp(18, "The best model has been updated: valid.loss"))
+    (tmp_path / "checkpoint.pth").touch()
+    os.utime(tmp_path / "checkpoint.pth", (1000, 1000))
+    (tmp_path / "valid.loss.ave_2best.pth").touch()
+    (tmp_path / "valid.loss.ave.pth").symlink_to("valid.loss.ave_2best.pth")
+    return tmp_path
+
+
+def progress(exp_dir, timeout=20):
+    command = [sys.executable, "-m", "espnet_ext.bin.progress", "--exp_dir", str(exp_dir), "--name", "e4"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.mark.parametrize("how", ["averaged", "launcher", "failed"])
+def test_a_training_that_has_ended_is_shown_at_once(finished, how):
+    if how != "averaged":
+        (finished / "valid.loss.ave.pth").unlink()
+        code = ENDED.replace("code 0", "code 0" if how == "launcher" else "code 1")
+        (finished / "train.log").write_text((finished / "train.log").read_text() + code)
+    result = progress(finished)
+    assert result.returncode == 0
+    assert [line.split("  ")[1] for line in result.stdout.splitlines()] == [
+        "epoch 1",
+        "epoch 2",
+        "2 epochs in 1 min 50 s",
+    ]
+
+
+def test_following_without_a_process_ends_with_the_training(finished):
+    """Also of a training that goes on for more epochs: the averages of its first run are no end."""
+    log, later = finished / "train.log", (datetime.now() - T0).total_seconds() + 600
+    log.write_text(log.read_text() + stamp(20, "3/4epoch started") + stamp(later, results(3)))
+    command = [sys.executable, "-m", "espnet_ext.bin.progress", "--exp_dir", str(finished), "--name", "e4"]
+    display = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert display.stdout.readline().startswith("e4  epoch 3/")  # up, and showing what comes
+        time.sleep(1)
+        assert display.poll() is None
+        with log.open("a") as file:
+            file.write(stamp(later, results(4)) + ENDED)
+        out, _ = display.communicate(timeout=10)
+        assert display.returncode == 0 and out.startswith("e4  epoch 4/")
+    finally:
+        display.kill()
+        display.wait()
+
+
+def test_an_experiment_that_is_not_there(tmp_path):
+    result = progress(tmp_path / "typo")
+    assert result.returncode == 2 and "typo does not exist; give the directory of a training" in result.stderr

@@ -21,6 +21,7 @@ class Hub(ThreadingHTTPServer):
         self.repos: dict[str, dict[str, bytes]] = {"someone/there": {}}
         self.objects: dict[str, bytes] = {}
         self.sent = 0
+        self.lock = threading.Lock()
         self.fail_after: int | None = None  # uploads that succeed before the connection breaks
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -97,13 +98,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self):
         body = self._body()
-        if self.server.fail_after is not None and self.server.sent >= self.server.fail_after:
+        with self.server.lock:  # a client sends several files at a time
+            broken = self.server.fail_after is not None and self.server.sent >= self.server.fail_after
+            self.server.sent += not broken
+        if broken:
             self._answer({"error": "broken"}, 400)
             return
         oid = self.path.rsplit("/", 1)[1]
         assert hashlib.sha256(body).hexdigest() == oid
         self.server.objects[oid] = body
-        self.server.sent += 1
         self._answer({})
 
     def _known(self) -> bool:

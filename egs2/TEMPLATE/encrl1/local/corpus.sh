@@ -70,7 +70,7 @@ fetch() { # <path at OpenSLR> <MD5 or SHA-256> <directory in the archive> [<patt
     parent=$(dirname "${corpus_dir}")
     archive=${parent}/${1##*/}
     mkdir -p "${parent}" || die "${parent} cannot be made; set the corpus in db.sh to another directory."
-    exec 9> "${parent}/.lock"
+    exec 9>> "${parent}/.lock"
     if ! flock -n 9; then # recipes may share the directory
         log "Waiting for another download to ${parent}"
         flock 9
@@ -92,8 +92,8 @@ fetch() { # <path at OpenSLR> <MD5 or SHA-256> <directory in the archive> [<patt
             "Run again to download it anew."
     fi
     log "Unpacking ${archive}"
-    rm -rf "${parent}"/.unpack.* # of an interrupted call
-    partial=$(mktemp -d "${parent}/.unpack.XXXXXX")
+    rm -rf "${parent}"/.encrl_unpack.* # of an interrupted call
+    partial=$(mktemp -d "${parent}/.encrl_unpack.XXXXXX")
     tar -xzf "${archive}" -C "${partial}" || die "${archive} cannot be unpacked; is the disk full? (df -h ${parent})"
     shift 3
     if [ $# -eq 0 ]; then
@@ -117,14 +117,14 @@ stage_data() { # forgets what an interrupted call left
 }
 
 # Checks data directories of the staging area, then moves all that were made there to data/. Directories that were put
-# together from checked ones need no check of their own. Options go to check_data.
+# together from checked ones need no check of their own. Options go to check_data, whose --fs is that of run.sh.
 publish() { # [--option value]... <directory to check>...
     local dir options=()
     while [[ $1 == --* ]]; do
         options+=("$1" "$2")
         shift 2
     done
-    python3 -m espnet_ext.bin.check_data --fs 16000 --nj "${nj}" "${options[@]}" "${@/#/${staging}/}"
+    python3 -m espnet_ext.bin.check_data --nj "${nj}" "${options[@]}" "${@/#/${staging}/}"
     for dir in "${staging}"/*; do
         rm -rf "data/${dir##*/}"
         mv "${dir}" data

@@ -43,7 +43,10 @@ num_talks=$(find -L "${corpus_dir}/${data_type}" -name '*.sph' | wc -l)
 if [ "${data_type}" = legacy ] && [ "${num_talks}" -ne 2370 ]; then
     log "Warning: ${corpus_dir}/legacy has ${num_talks} talks, the published corpus 2370; is the copy complete?"
 fi
-python3 -m espnet_ext.bin.check_corpus --layout tedlium --nj "${nj}" "${corpus_dir}/${data_type}"/{train,dev,test}
+plain_stm=$(mktemp -d) # transcripts whose labels are one word, as ESPnet's script takes them
+trap 'rm -rf "${plain_stm}"' EXIT
+python3 -m espnet_ext.bin.check_corpus --layout tedlium --nj "${nj}" --plain_stm "${plain_stm}" \
+    "${corpus_dir}/${data_type}"/{train,dev,test}
 
 # ESPnet's prepare_data.sh writes data/<set>.orig where it runs, and at its end it sorts the gigabytes of text for language models,
 # which CTC models do not need: so it runs in a directory of its own, on a corpus whose LM/ is empty.
@@ -52,7 +55,7 @@ work=${staging}/.work
 recipe=${ENCRL_ROOT}/tools/espnet/egs2/tedlium3/asr1
 mkdir -p "${work}/TEDLIUM_release-3/LM"
 gzip < /dev/null > "${work}/TEDLIUM_release-3/LM/none.en.gz"
-ln -s "${corpus_dir}/${data_type}" "${work}/TEDLIUM_release-3/${data_type}"
+cp -r "${plain_stm}" "${work}/TEDLIUM_release-3/${data_type}"
 ln -s "${recipe}/local" "$(readlink -f utils)" "$(readlink -f path.sh)" "${work}"
 (cd "${work}" && local/prepare_data.sh . "${data_type}") || die "ESPnet's prepare_data.sh failed, see above."
 for dset in train dev test; do

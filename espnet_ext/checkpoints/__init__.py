@@ -1,0 +1,1 @@
+"""Checkpoints and packed models: found, proven whole, and unpacked within limits."""
