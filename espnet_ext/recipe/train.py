@@ -187,7 +187,7 @@ def run_training(
         if start:
             check_checkpoint(start[0])  # ESPnet would train on from damaged weights
         record = Record.begin(exp_dir, training.kind, made_of, **training.about)
-        from espnet_ext.recovery import check_finite, recover
+        from espnet_ext.recovery import check_averaged, check_finite, recover
 
         recover(exp_dir, log=recipe.say)
         told = exp_dir / TOLD
@@ -199,6 +199,7 @@ def run_training(
         with recipe.terminal.following(exp_dir, training.title, in_place=options.model_nj == 1):
             recipe.step(f"train_{exp_dir.name}", call, threads=threads, job_log=exp_dir / "train.log")
         check_finite(exp_dir)
+        check_averaged(exp_dir)
         recipe.terminal.took(time.monotonic() - began)
         record.finish(training.outputs)
 
