@@ -1,6 +1,7 @@
 """One run of a recipe: its stages, in the recipe's directory."""
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,7 +137,7 @@ class Recipe:
                 said += log.read_text(encoding="utf-8", errors="replace")[-50_000:]
         lines = said.splitlines()
         self.say("\n".join([f"{name} failed; the end of its log:", *lines[-30:]]))
-        errors = list(dict.fromkeys(line.removeprefix("error: ") for line in lines if line.startswith("error: ")))
+        errors = list(dict.fromkeys(re.findall(r"^(?:\S+\.py: )?error: (.*)", said, re.M)))
         meaning = " ".join(errors) or explain(said)
         reason = f": {meaning}" if meaning else ""
         where = "" if self.options.verbose else f"; whole log: {file.absolute()}"

@@ -59,4 +59,6 @@ def test_a_failed_step_says_why_and_where(tmp_path, monkeypatch, capsys):
     (tmp_path / "job.log").write_text("error: in the job\n")
     with pytest.raises(UserError, match="part failed: in the job"):
         run.step("part", ["false"], job_log=tmp_path / "job.log")
+    with pytest.raises(UserError, match="part failed: argument --n: invalid int value"):
+        run.step("part", ["bash", "-c", "echo 'part.py: error: argument --n: invalid int value'; exit 2"])
     assert run.step("part", ["echo", "done"]) == "done\n"

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from espnet_ext.errors import UserError
-from espnet_ext.recipe import data
+from espnet_ext.recipe import checks, data
 from espnet_ext.recipe.digests import AudioDigests, source_files
 from espnet_ext.recipe.train import Training, _must_train, refused, run_training, trainings
 from espnet_ext.record import Record, differences, forbidden
@@ -194,6 +194,11 @@ def test_a_kill_while_a_record_is_written_leaves_the_former_one(run):
     training, _ = finished(run())
     (training.exp_dir / ".run.json.1234").write_text("{")  # what a kill leaves
     assert not decide(run())
+
+
+def test_training_without_statistics_is_refused_before_any_work(run):
+    with pytest.raises(UserError, match="has no statistics, which training needs: begin with --stage 10"):
+        checks.check(run("--stage", "11"))
 
 
 def test_no_training_starts_from_a_damaged_model(run):
