@@ -22,12 +22,13 @@ _LISTS = ("text", "wav.scp", "segments", "utt2spk", "utt2num_samples")
 
 def prepare(recipe: "Recipe") -> None:
     """Stages 1-9."""
-    options = recipe.options
-    if options.covers(1, 5):
+    options, has_sets = recipe.options, _has_sets(recipe)
+    if not (has_sets and _has_tokens(recipe)):
         lock = Path(options.dumpdir, ".lock")
         try:
             with locked(lock):
-                _prepare_sets(recipe)
+                if not has_sets:
+                    _prepare_sets(recipe)
                 _make_tokens(recipe)
         except BlockingIOError as error:
             raise UserError(
@@ -39,40 +40,61 @@ def prepare(recipe: "Recipe") -> None:
         recipe.step("lm", recipe.asr(max(6, options.stage), min(9, options.stop_stage)))
 
 
+def _has_sets(recipe: "Recipe") -> bool:
+    """Whether stages 1-4, as far as they are asked for, would make what is there; says so, or what differs."""
+    options = recipe.options
+    if not options.covers(1, 4):
+        return True
+    record, last = _sets_record(recipe), min(4, options.stop_stage)
+    if record is None or record.content["state"] != "finished":
+        return False
+    now, stages = _made(recipe), f"Stages {options.stage}-{last}"
+    made = record.content["made"].items()
+    changes = record.changes(_sets_made_of(recipe))
+    changes += [f"{name} is not as it was made" for name, before in made if now.get(name) != before]
+    if changes:
+        recipe.say(f"{stages}: again, for these changes: {'; '.join(changes[:3])}")
+    elif last <= record.content["last"]:
+        recipe.say(f"{stages}: data is as it was made ({options.data})")
+        return True
+    return False
+
+
+def _sets_record(recipe: "Recipe") -> Record | None:
+    return Record.read(recipe.options.data / (recipe.options.train_set + recipe.options.sp))
+
+
+def _sets_made_of(recipe: "Recipe") -> dict[str, Any]:
+    """Returns what stages 1-4 read: options, scripts, and the corpus."""
+    options = recipe.options
+    own = ("train_set", "valid_set", "test_sets", "unlabelled_set", "audio_format", "fs", "speed_perturb_factors")
+    given = {name: getattr(options, name) for name in own} | {k: options.asr[k] for k in _OF_DATA if k in options.asr}
+    folders = (Path("local"), Path("../../TEMPLATE/encrl1/local"))
+    scripts = [path for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
+    if options.stage == 1:
+        corpus = _corpus(recipe)
+    else:  # only stage 1 reads it
+        record = _sets_record(recipe)
+        corpus = record.made_of["corpus"] if record is not None else ""
+    return {"options": given, "scripts": {str(path): file_sha256(path) for path in scripts}, "corpus": corpus}
+
+
 def _prepare_sets(recipe: "Recipe") -> None:
     """Stages 1-4."""
     options = recipe.options
-    if not options.covers(1, 4):
-        return
     first, last = options.stage, min(4, options.stop_stage)
-    directory = options.data / (options.train_set + options.sp)
-    record = Record.read(directory)
-    corpus = _corpus(recipe) if first == 1 else record.made_of["corpus"] if record is not None else ""
-    made_of = _read_by_data(recipe) | {"corpus": corpus}
-    if record is not None and record.content["state"] == "finished":
-        changes, now = record.changes(made_of), _made(recipe)
-        changes += [
-            f"{name} is not as it was made"
-            for name, before in record.content["made"].items()
-            if now.get(name) != before
-        ]
-        if not changes and last <= record.content["last"]:
-            recipe.say(f"Stages {first}-{last}: data is as it was made ({options.data})")
-            return
-        if changes:
-            recipe.say(f"Stages {first}-{last}: again, for these changes: {'; '.join(changes[:3])}")
     recipe.say(f"Stages {first}-{last}: data (output: {recipe.log_dir / 'data.log'})")
-    record = Record.begin(directory, "data", made_of)
+    record = Record.begin(options.data / (options.train_set + options.sp), "data", _sets_made_of(recipe))
     if first == 1:
         os.environ["ENCRL_FS"] = options.fs  # read by check_data
         recipe.step("data_preparation", recipe.asr(1, 1))
+        # What the corpus is shows when its lists are there.
+        record.content["made_of"]["corpus"] = _corpus(recipe)
     if first <= 3:
         _check_sets(recipe)
     if last > 1:
         sets = [*options.test_sets, *filter(None, [options.unlabelled_set])]
         recipe.step("data", recipe.asr(max(2, first), last, "--test_sets", " ".join(sets)))
-    if first == 1:  # what the corpus is shows when its lists are there
-        record.content["made_of"]["corpus"] = _corpus(recipe)
     record.finish(made=_made(recipe), last=last)
 
 
@@ -89,35 +111,38 @@ def _check_sets(recipe: "Recipe") -> None:
             recipe.step("data_check", recipe.python("espnet_ext.bin.check_data", *given, f"data/{name}"))
 
 
-def _make_tokens(recipe: "Recipe") -> None:
-    """Stage 5."""
-    options, directory = recipe.options, recipe.names.token_dir
-    if not options.covers(5):
-        return
+def _has_tokens(recipe: "Recipe") -> bool:
+    """Whether stage 5, where it is asked for, would make what is there; says so."""
+    record = Record.read(recipe.names.token_dir)
+    if not recipe.options.covers(5):
+        return True
+    if record is None or not record.is_finished or record.changes(_tokens_made_of(recipe)):
+        return False
+    recipe.say(f"Stage 5: tokens are as they were made ({recipe.names.token_dir})")
+    return True
+
+
+def _tokens_made_of(recipe: "Recipe") -> dict[str, Any]:
+    """Returns what stage 5 reads: options, and the text."""
+    options = recipe.options
     own = ("token_type", "nbpe", "bpemode", "nlsyms_txt", "cleaner", "g2p")
     given = {name: str(getattr(options, name)) for name in own}
     given |= {name: options.asr[name] for name in _OF_TOKENS if name in options.asr}
     texts = options.asr.get("bpe_train_text", str(options.data / "org" / options.train_set / "text")).split()
     if options.token_type != "bpe":
         texts = [str(options.data / "lm_train.txt")]
-    made_of = {"options": given, "inputs": {name: text_digest(Path(name)) for name in texts}}
-    record = Record.read(directory)
-    if record is not None and record.is_finished and not record.changes(made_of):
-        recipe.say(f"Stage 5: tokens are as they were made ({directory})")
+    return {"options": given, "inputs": {name: text_digest(Path(name)) for name in texts}}
+
+
+def _make_tokens(recipe: "Recipe") -> None:
+    """Stage 5."""
+    directory = recipe.names.token_dir
+    if _has_tokens(recipe):
         return
     recipe.say(f"Stage 5: tokens (output: {recipe.log_dir / 'tokens.log'})")
-    record = Record.begin(directory, "tokens", made_of)
+    record = Record.begin(directory, "tokens", _tokens_made_of(recipe))
     recipe.step("tokens", recipe.asr(5, 5))
     record.finish([name for name in ("tokens.txt", "bpe.model") if (directory / name).is_file()])
-
-
-def _read_by_data(recipe: "Recipe") -> dict[str, Any]:
-    options = recipe.options
-    own = ("train_set", "valid_set", "test_sets", "unlabelled_set", "audio_format", "fs", "speed_perturb_factors")
-    given = {name: getattr(options, name) for name in own} | {k: options.asr[k] for k in _OF_DATA if k in options.asr}
-    folders = (Path("local"), Path("../../TEMPLATE/encrl1/local"))
-    scripts = [path for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
-    return {"options": given, "scripts": {str(path): file_sha256(path) for path in scripts}}
 
 
 def _corpus(recipe: "Recipe") -> str:

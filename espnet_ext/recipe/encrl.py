@@ -45,7 +45,7 @@ def align(recipe: "Recipe", job: "Training", read: Mapping[str, str]) -> None:
         directory = join_unlabelled(recipe)
         read = {**read, f"unlabelled audio ({directory}/wav.scp)": recipe.audio.of(directory / "wav.scp")}
     parents = {str(teacher.parent): checkpoint_digest(teacher)}
-    run_training(recipe, job, read, None, parents)
+    run_training(recipe, job, read, parents=parents)
 
 
 def check_teacher(recipe: "Recipe", teacher: Path) -> None:

@@ -44,7 +44,7 @@ def train_student(recipe: "Recipe", model: Model, training: "Training | None", r
     if training is not None:
         from espnet_ext.recipe.train import run_training
 
-        run_training(recipe, training, read, (start, parent))
+        run_training(recipe, training, read, start, {parent: checkpoint_digest(start)})
 
 
 def _export(recipe: "Recipe", model: Model, aligned: Path) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from espnet_ext.checkpoints.whole import check_checkpoint
@@ -69,9 +70,8 @@ def trainings(recipe: "Recipe") -> list[Training]:
 
 def _training(recipe: "Recipe", model: Model) -> Training:
     options = recipe.options
-    step = {"teacher": "teacher", "scratch": "scratch"}.get(
-        "teacher" if model.name == "teacher" else model.source, "finetune"
-    )
+    kind = "teacher" if model.name == "teacher" else "student"
+    step = "teacher" if kind == "teacher" else "scratch" if model.source == "scratch" else "finetune"
     seed = int(options.seed) if options.seed else None
     config = Config(model.configs, {}, model.args, f"--{step}_args", seed, step)
 
@@ -80,7 +80,6 @@ def _training(recipe: "Recipe", model: Model) -> Training:
         words = ("--asr_config", str(told), "--asr_args", model.args, "--asr_exp", str(model.exp_dir))
         return recipe.asr(11, 11, *words, *init)
 
-    kind = "teacher" if model.name == "teacher" else "student"
     about = {"model": model.name, "init": model.source, "differs": model.differs, "finetuned": True}
     return Training(model.title, model.exp_dir, kind, config, [model.file], command, about)
 
@@ -122,10 +121,10 @@ def train(recipe: "Recipe") -> None:
     needed: list[Job] = []
     for model in recipe.models:
         if model.name == "teacher" and model.configs:
-            jobs.append(Job("teacher", partial(run_training, recipe, by_dir[model.exp_dir], read, None)))
+            jobs.append(Job("teacher", partial(run_training, recipe, by_dir[model.exp_dir], read)))
             needed = [jobs[-1]]
         elif model.source == "scratch":
-            jobs.append(Job(model.title, partial(run_training, recipe, by_dir[model.exp_dir], read, None)))
+            jobs.append(Job(model.title, partial(run_training, recipe, by_dir[model.exp_dir], read)))
     aligned = needed
     if recipe.needs_encrl:
         work = partial(encrl.align, recipe, by_dir[recipe.encrl_exp], read)
@@ -161,8 +160,8 @@ def run_training(
     recipe: "Recipe",
     training: Training,
     read: Mapping[str, str],
-    start: tuple[Path, str] | None,
-    parents: Mapping[str, str] | None = None,
+    start: Path | None = None,
+    parents: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Trains, unless that is done already.
 
@@ -170,22 +169,20 @@ def run_training(
         recipe: the run.
         training: what to train.
         read: hashes of what all trainings read.
-        start: the checkpoint that it starts from, and where that comes from.
-        parents: hashes of the checkpoints it is made of; default: of `start`.
+        start: the checkpoint that it starts from.
+        parents: hashes of the checkpoints it is made of, by their experiments.
     """
     exp_dir, say = training.exp_dir, lambda text: recipe.say(f"Stage 11: {training.title}: {text}")
-    if start and parents is None:
-        parents = {start[1]: checkpoint_digest(start[0])}
     with locked(exp_dir / ".lock", waiting=lambda: say(f"another run is training in {exp_dir}; waiting for it")):
         # The run that started it may have been killed, and the lock with it.
         wait_for_training(exp_dir, say)
-        made_of = training.made_of(read, parents or {})
+        made_of = training.made_of(read, parents)
         refused(recipe, training, made_of, ("config", "arguments", "inputs", "parents"))
         if not _must_train(recipe, training, made_of, say):
             recipe.terminal.count(recipe.options.model_nj)
             return
         if start:
-            check_checkpoint(start[0])  # ESPnet would train on from damaged weights
+            check_checkpoint(start)  # ESPnet would train on from damaged weights
         record = Record.begin(exp_dir, training.kind, made_of, **training.about)
         from espnet_ext.recovery import check_averaged, check_finite, recover
 
@@ -195,7 +192,7 @@ def run_training(
         options, began = recipe.options, time.monotonic()
         say(f"log: {exp_dir}/train.log{recipe.terminal.count(options.model_nj)}")
         threads = 1 if options.ngpu else recipe.threads_of_each(options.nj)
-        call = training.command(told, start[0] if start else None)
+        call = training.command(told, start)
         with recipe.terminal.following(exp_dir, training.title, in_place=options.model_nj == 1):
             recipe.step(f"train_{exp_dir.name}", call, threads=threads, job_log=exp_dir / "train.log")
         check_finite(exp_dir)

@@ -212,7 +212,7 @@ def test_no_training_starts_from_a_damaged_model(run):
     one = run()
     (training,) = [training for training in trainings(one) if training.kind == "student"]
     with pytest.raises(UserError, match="model.pth is damaged"):
-        run_training(one, training, data.inputs(one), (start, "start"))
+        run_training(one, training, data.inputs(one), start)
     assert Record.read(training.exp_dir) is None
 
 
