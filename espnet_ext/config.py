@@ -11,7 +11,7 @@ import yaml
 
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.files import atomic
-from espnet_ext.yaml_limits import load_yaml
+from espnet_ext.yaml_limits import YAMLLimitError, load_yaml
 
 # What describes a model, as opposed to its training. The names are options of `espnet2.bin.asr_train`.
 MODEL_KEYS = frozenset(
@@ -47,6 +47,8 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
 def _describe_yaml_error(error: ValueError | yaml.YAMLError, content: bytes) -> str:
     """Returns the tail of a message in one line: place, reason and the text there."""
+    if isinstance(error, YAMLLimitError):
+        return f" cannot be read: {error}"
     lines = content.decode("utf-8", errors="replace").splitlines()
 
     def place(line: int, column: int) -> str:

@@ -32,7 +32,7 @@ def test_aliases_that_stand_for_too_much(tmp_path, text):
 )
 def test_other_yaml_that_no_configuration_holds(tmp_path, text, message):
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(UserError, match=rf"(?s)a\.yaml cannot be read: .*{message}"):
+    with pytest.raises(UserError, match=rf"a\.yaml (cannot be read|has no valid YAML).*{message}"):
         read_config(tmp_path / "a.yaml")
 
 

@@ -1,9 +1,9 @@
 r"""Transcribes audio files and folders with a CTC model: ESPnet's, or an exported ONNX file.
 
 Any length, sampling rate, number of channels, and any format that libsndfile or FFmpeg reads: wav, flac, ogg, mp3, m4a,
-mp4, webm, wma and more. Long audio is processed in windows, in bounded memory, and its text is printed window by window. `-` is standard input; in --output_dir its name is `stdin`. A
-file that cannot be read is reported and left out; the exit status is then 1. Of a file that cannot be read to its end,
-the text that was printed stays.
+mp4, webm, wma etc. Long audio is processed in windows, in bounded memory. Its text is printed window by window. `-`
+is standard input; in --output_dir its name is `stdin`. A file that cannot be read is reported and left out; the exit
+status is then 1. Of a file that cannot be read to its end, the text that was printed stays.
 
 An ONNX file needs neither PyTorch nor ESPnet: the extra `device` of this package is enough.
 

@@ -13,6 +13,7 @@ from espnet2.legacy.nets.pytorch_backend.transformer.embedding import Positional
 
 from espnet_ext.bin import export_onnx
 from espnet_ext.decode.model import load_model
+from espnet_ext.decode.runtime import OnnxSession
 from espnet_ext.errors import UserError
 from espnet_ext.export.rewrite import rewrite
 from espnet_ext.export.runtime import OnnxCTC
@@ -150,9 +151,10 @@ def test_report_names_the_checkpoint_and_the_shortest_audio(data_dir, tmp_path):
     report = json.loads((tmp_path / "onnx/report.json").read_text())
     (checkpoint,) = exp_dir.glob("*.pth")
     assert report["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    runtime = OnnxCTC(tmp_path / "onnx/model.int8.onnx")
+    path = tmp_path / "onnx/model.int8.onnx"
+    runtime = OnnxCTC(path)
     shortest = report["min_samples"]
-    assert int(runtime.session.get_modelmeta().custom_metadata_map["min_samples"]) == shortest == 960
+    assert int(OnnxSession(path).metadata["min_samples"]) == shortest == 960
     for samples, frames in ((shortest, 1), (shortest - 1, 0)):
         assert int(runtime(torch.zeros(1, samples), torch.tensor([samples]))[1]) == frames
 

@@ -102,7 +102,7 @@ BAD_CORPORA: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda d: edit(d, 0, "A-B_2010"),
         [".stm, line 8: the talk 'A-B_2010' has a hyphen"],
     ),
-    "sph truncated": (lambda d: truncate(sph_of(d)), [".sph is truncated", "samples)"]),
+    "sph truncated": (lambda d: truncate(sph_of(d)), [".sph is truncated", " s are missing"]),
     "sph compressed": (lambda d: shorten_header(sph_of(d)), ["compressed with shorten", "sph2pipe -p -f sph"]),
 }
 
