@@ -39,6 +39,7 @@ class Record:
 
     directory: Path
     content: dict[str, Any] = field(default_factory=dict)
+    _clock: float = field(default_factory=time.monotonic, repr=False)
 
     @classmethod
     def read(cls, directory: Path) -> "Record | None":
@@ -69,7 +70,6 @@ class Record:
         content |= {"code": _code_version(), "command": shlex.join(sys.argv), "host": socket.gethostname()}
         content |= {"started": datetime.now().isoformat(timespec="seconds"), "ended": None, "seconds": spent}
         record = cls(directory, content)
-        record._clock = time.monotonic()
         record.write()
         return record
 
@@ -85,8 +85,6 @@ class Record:
         self.content["seconds"] = round(self.seconds + time.monotonic() - self._clock, 3)
         self.content["outputs"] = {name: stamp(self.directory / name) for name in outputs}
         self.write()
-
-    _clock = 0.0
 
     def write(self) -> None:
         """Puts it to disk; a file that exists is whole."""

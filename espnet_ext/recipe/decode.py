@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from espnet_ext.checkpoints.whole import check_checkpoint
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
+from espnet_ext.recipe.adopt import adopt
 from espnet_ext.recipe.digests import text_digest
 from espnet_ext.recipe.jobs import Job, Scheduler
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.names import Model
 from espnet_ext.recipe.processes import locked, run_logged
+from espnet_ext.recipe.train import trainings
 from espnet_ext.record import Record, differences, plain
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 def decode_and_score(recipe: "Recipe") -> None:
     """Stages 12-13."""
     options = recipe.options
+    for training in trainings(recipe):  # of an earlier version
+        adopt(recipe, training, training.made_of({}, {}), ("config", "arguments"))
     for model in recipe.models:
         if not model.checkpoint.exists():
             raise UserError(f"{model.checkpoint} does not exist: run stage 11 first")
@@ -69,14 +73,18 @@ def _decode_model(recipe: "Recipe", model: Model, read: dict[str, Any]) -> None:
 
 def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[str, Any]) -> None:
     options, place = recipe.options, recipe.terminal.count(recipe.options.model_nj)
-    made_of = plain({**read, "decoding": {**read["decoding"], "model": checkpoint_digest(model.checkpoint)}})
+    now = plain({**read, "decoding": {**read["decoding"], "model": checkpoint_digest(model.checkpoint)}})
     texts = [f"{name}/text" for name in options.decoded_sets]
-    record = _adopted(recipe, model, directory, made_of, texts)
-    changes = [] if record is None else record.changes(made_of)
-    is_decoded = record is not None and record.content["state"] in ("decoded", "finished") and not record.damaged()
+    record = _adopted(recipe, model, directory, now, texts)
+    made_of, others = _with_other_sets(record, now)
+    damaged = record.damaged() if record is not None else []
+    is_decoded = (
+        record is not None and record.content["state"] in ("decoded", "finished") and not set(damaged) & set(texts)
+    )
+    changes = record.changes(made_of) if record is not None else []
     if is_decoded and changes and options.on_change == "keep":
         recipe.say(
-            f"Stages 12-13: {model.title}: kept (--on_change keep), though these differ: {'; '.join(changes[:4])}"
+            f"Stages 12-13: {model.title}: kept (--on_change keep), though this differs: {'; '.join(changes[:4])}"
         )
         changes, made_of = [], record.made_of
     elif is_decoded and changes and options.on_change == "fail":
@@ -84,7 +92,7 @@ def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[s
             f"{directory} was decoded and scored with something else: {'; '.join(changes[:4])}; "
             "--on_change redo does it anew"
         )
-    if is_decoded and not changes and record.content["state"] == "finished":
+    if is_decoded and not changes and not damaged and record.content["state"] == "finished":
         recipe.say(f"Stages 12-13: {model.title}: already scored ({directory})")
         return
     is_decoded = is_decoded and not differences(record.made_of["decoding"], made_of["decoding"])
@@ -104,16 +112,25 @@ def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[s
             recipe.step(f"decode_{model.exp_dir.name}", _asr(recipe, model, 12))
         else:
             _decode_ctc(recipe, model, directory)
-        record.finish(texts, state="decoded")
+        record.finish([*texts, *others], state="decoded")
     if options.stop_stage >= 13:
         record.content["made_of"] = made_of
         _score(recipe, model, directory)
-        scores = [
-            str(path.relative_to(directory))
-            for name in options.decoded_sets
-            for path in (directory / name).glob("score_?er/result*")
-        ]
-        record.finish([*texts, *scores])
+        found = [path for name in options.decoded_sets for path in (directory / name).glob("score_?er/result*")]
+        record.finish([*texts, *others, *(str(path.relative_to(directory)) for path in found)])
+
+
+def _with_other_sets(record: Record | None, now: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Adds sets that were decoded before in the same way; returns their files too."""
+    if record is None or record.content["state"] != "finished":
+        return now, []
+    before, places = record.made_of, (("decoding", "audio"), ("scoring", "text"))
+    rest = [{part: {k: v for k, v in side[part].items() if k != key} for part, key in places} for side in (before, now)]
+    others = before["decoding"]["audio"].keys() - now["decoding"]["audio"].keys()
+    if rest[0] != rest[1] or not others:
+        return now, []
+    both = {part: {**now[part], key: {**before[part][key], **now[part][key]}} for part, key in places}
+    return both, [name for name in record.content["outputs"] if name.startswith(tuple(f"{other}/" for other in others))]
 
 
 def _adopted(

@@ -35,23 +35,24 @@ def report(recipe: "Recipe") -> None:
 
 
 def _digests(decode_dirs: list[Path]) -> dict[str, str]:
-    return {str(path): file_sha256(path / RECORD) + file_sha256(path.parent / RECORD) for path in decode_dirs}
+    records = {str(path): [one / RECORD for one in (path, path.parent)] for path in decode_dirs}
+    return {name: "".join(file_sha256(file) for file in files if file.is_file()) for name, files in records.items()}
 
 
 def _comparable(recipe: "Recipe") -> list[Path]:
     """Returns the decoding results in the directory of experiments that are of the run's test sets, as they are now."""
     options, expdir = recipe.options, recipe.names.expdir
     wanted = {name: file_sha256(options.data / name / "text") for name in options.decoded_sets}
-    found = []
+    found, left_out = [], []
     for path in sorted([*expdir.glob(f"*/*/{RECORD}"), *expdir.glob(f"*/*/*/{RECORD}")]):
         record = Record.read(path.parent)
         if record.content["kind"] != "decoding" or record.content["state"] != "finished":
             continue
         texts = record.made_of["scoring"]["text"]
-        if all(texts.get(name) == text for name, text in wanted.items()) and (path.parents[1] / RECORD).is_file():
-            found.append(path.parent)
-        else:
-            recipe.say(f"{path.parent} is in no table: it was scored on other sets or other references")
+        comparable = all(texts.get(name) == text for name, text in wanted.items())
+        (found if comparable else left_out).append(path.parent)
+    if left_out:
+        recipe.say(f"{len(left_out)} of other sets or references are in no table: {', '.join(map(str, left_out[:3]))}")
     return found
 
 

@@ -123,7 +123,7 @@ def test_corrected_references_are_scored_again_and_nothing_else_is_done(finished
     try:
         reference.write_text(text.replace(" ".join([name, *words]), " ".join([name, *words, "CORRECTED"]), 1))
         output = run(finished, *options)
-        assert "again, for these changes: scoring.text.test" in output and "is in no table" in output
+        assert "again, for these changes: scoring.text.test" in output and "are in no table" in output
         assert hypothesis.stat().st_mtime_ns == before
         table = (finished / "RESULTS_run.csv").read_text()
     finally:
