@@ -35,7 +35,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def get_parser() -> argparse.ArgumentParser:
     """Returns the parser."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python3 -m espnet_ext experiments",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("action", choices=("list", "status", "run", "report"))
     parser.add_argument("names", nargs="*", help="Tables: names of files in --matrix, or all (default)")
     parser.add_argument("--matrix", type=Path, default=ROOT / "conf/experiments", help="Directory of the tables")
