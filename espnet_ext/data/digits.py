@@ -16,21 +16,18 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from espnet_ext.data.espeak import Espeak, Prosody
-from espnet_ext.data.noise import excerpt, mix, pink_noise, white_noise
+from espnet_ext.data.espeak import Espeak
+from espnet_ext.data.noise import excerpt
+from espnet_ext.data.utterance import RANGES, SAMPLE_RATE, draw_prosody, make_utterance, to_16k
 from espnet_ext.directories import make_beside, move_into_place, remove_leftovers
 from espnet_ext.errors import UserError
 
-SAMPLE_RATE = 16000
 MANIFEST = "manifest.json"
 SPLITS = ("train", "valid", "test")
-WORDS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
-MAX_DIGITS = 7
 
 # Speakers: every voice variant of a split gets one of the accents, in turn.
 ACCENTS = (
@@ -64,13 +61,6 @@ _BABBLE = (
 _BABBLE_STRANDS = 8
 _BABBLE_SEC = 20.0
 
-# Ranges that every utterance draws from.
-_RATE_WPM = (130, 250)
-_PITCH = (25, 75)
-_PITCH_RANGE = (20, 80)
-_LEVEL_DBFS = (-32.0, -18.0)
-_SILENCE_SEC = (0.1, 0.35)
-
 
 @dataclass(frozen=True)
 class Options:
@@ -102,18 +92,6 @@ def speakers(split: str) -> list[tuple[str, str]]:
     return [(f"{variant.lower()}_{accent.replace('-', '_')}", f"{accent}+{variant}") for accent, variant in pairs]
 
 
-def _to_16k(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Resamples int16 (num_samples,) to float64 at 16 kHz by cutting the spectrum at 8 kHz.
-
-    In NumPy alone: a process that has not loaded scipy is forked, for each utterance, in a fifth of the time.
-    """
-    common = int(np.gcd(SAMPLE_RATE, sample_rate))
-    step = sample_rate // common  # whole periods of both rates
-    signal_in = np.pad(samples / 32768.0, (0, -len(samples) % step))
-    length = len(signal_in) * SAMPLE_RATE // sample_rate
-    return np.fft.irfft(np.fft.rfft(signal_in)[: length // 2 + 1], length) * (length / len(signal_in))
-
-
 def make_babble(espeak: Espeak, split: str, seed: int) -> np.ndarray:
     """Returns several voices of a split talking at the same time at 16 kHz, float64, (num_samples,)."""
     rng = np.random.default_rng([seed, SPLITS.index(split), 1])
@@ -121,37 +99,10 @@ def make_babble(espeak: Espeak, split: str, seed: int) -> np.ndarray:
     length = int(_BABBLE_SEC * SAMPLE_RATE)
     babble = np.zeros(length)
     for voice in rng.permutation(voices)[:_BABBLE_STRANDS]:
-        talk = espeak.speak(" ".join(rng.permutation(_BABBLE)), str(voice), _prosody(rng))
-        strand = excerpt(_to_16k(talk, espeak.sample_rate), length, rng)
+        talk = espeak.speak(" ".join(rng.permutation(_BABBLE)), str(voice), draw_prosody(rng))
+        strand = excerpt(to_16k(talk, espeak.sample_rate), length, rng)
         babble += strand / np.sqrt(np.mean(strand**2))
     return babble
-
-
-def _prosody(rng: np.random.Generator) -> Prosody:
-    return Prosody(*(int(rng.integers(low, high + 1)) for low, high in (_RATE_WPM, _PITCH, _PITCH_RANGE)))
-
-
-def make_utterance(
-    espeak: Espeak, babble: np.ndarray, voice: str, snr_db: tuple[float, float], rng: np.random.Generator
-) -> tuple[str, np.ndarray]:
-    """Makes one utterance of 1 to 7 digits in white, pink or babble noise.
-
-    Args:
-        espeak: The synthesiser.
-        babble: The recording that babble noise is cut from, float, (num_samples,) at 16 kHz.
-        voice: espeak voice.
-        snr_db: Range of the signal-to-noise ratio.
-        rng: Source of every choice.
-
-    Returns:
-        Transcript, and samples at 16 kHz, float64, (num_samples,).
-    """
-    words = [WORDS[digit] for digit in rng.integers(10, size=rng.integers(1, MAX_DIGITS + 1))]
-    speech = _to_16k(espeak.speak(" ".join(words).lower(), voice, _prosody(rng)), espeak.sample_rate)
-    before, after = (int(SAMPLE_RATE * rng.uniform(*_SILENCE_SEC)) for _ in range(2))
-    make_noise = (white_noise, pink_noise, partial(excerpt, babble))[rng.integers(3)]
-    noise = make_noise(before + len(speech) + after, rng=rng)
-    return " ".join(words), mix(speech, noise, before, rng.uniform(*snr_db), rng.uniform(*_LEVEL_DBFS))
 
 
 @dataclass(frozen=True)
@@ -224,7 +175,8 @@ def make_split(root: Path, split: str, options: Options, nj: int = 1, log: Calla
     """
     espeak = Espeak()
     split_dir = root / split
-    made_from = {**asdict(options), "snr_db": list(options.snr_db), "espeak_ng": espeak.version}
+    made_from = {**asdict(options), "ranges": asdict(RANGES), "espeak_ng": espeak.version}
+    made_from = json.loads(json.dumps(made_from))  # as it will be read: lists for tuples
     if split_dir.exists():
         manifest = read_manifest(split_dir)
         complete = len(list(split_dir.glob("*/*.flac"))) == manifest["statistics"]["num_utts"]

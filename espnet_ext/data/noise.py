@@ -22,21 +22,27 @@ def excerpt(recording: np.ndarray, num_samples: int, rng: np.random.Generator) -
     return np.take(recording, np.arange(start, start + num_samples), mode="wrap")
 
 
-def mix(speech: np.ndarray, noise: np.ndarray, offset: int, snr_db: float, level_db: float) -> np.ndarray:
-    """Adds speech to a longer noise; SNR = 10 log10(mean(speech^2) / mean(noise^2)).
+def mix(speech: np.ndarray, spoken: np.ndarray, noise: np.ndarray, snr_db: float, level_db: float) -> np.ndarray:
+    """Adds speech to noise; SNR = 10 log10(mean(speech^2) / mean(noise^2)), both over the spoken samples.
 
     Args:
-        speech: Samples, float, (num_speech,).
-        noise: Samples of any scale, float, (num_samples,), num_samples >= offset + num_speech.
-        offset: Sample at which the speech begins.
+        speech: Samples of any scale, float, (num_samples,).
+        spoken: Where somebody speaks, bool, (num_samples,).
+        noise: Samples of any scale, float, (num_samples,); zero at every spoken sample: no noise.
         snr_db: Signal-to-noise ratio.
-        level_db: RMS level of the speech relative to full scale (dBFS).
+        level_db: RMS level of the spoken samples relative to full scale (dBFS).
 
     Returns:
         The mixture in [-0.99, 0.99], float64, (num_samples,). One that would clip is made quieter as a whole, which
-        keeps the SNR.
+        keeps the SNR. Where both are exactly zero, so is the mixture.
     """
     target = 10 ** (level_db / 20)
-    mixture = noise * (target / 10 ** (snr_db / 20) / np.sqrt(np.mean(noise**2)))
-    mixture[offset : offset + len(speech)] += speech * (target / np.sqrt(np.mean(speech**2)))
+    mixture = speech * (target / _rms(speech[spoken]))
+    noise_rms = _rms(noise[spoken])
+    if noise_rms:
+        mixture += noise * (target / 10 ** (snr_db / 20) / noise_rms)
     return mixture * min(1.0, 0.99 / np.max(np.abs(mixture)))
+
+
+def _rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(samples**2)))

@@ -9,9 +9,10 @@ import pytest
 import soundfile
 
 from espnet_ext.bin.make_digits import main
-from espnet_ext.data.digits import MANIFEST, SPLITS, VARIANTS, WORDS, Options, _to_16k, make_split, speakers
+from espnet_ext.data.digits import MANIFEST, SPLITS, VARIANTS, Options, make_split, speakers
 from espnet_ext.data.espeak import Espeak, Prosody
 from espnet_ext.data.noise import mix, pink_noise, white_noise
+from espnet_ext.data.utterance import WORDS, to_16k
 from espnet_ext.directories import make_beside
 from espnet_ext.errors import UserError
 
@@ -46,7 +47,7 @@ def test_unknown_voice_is_named(espeak: Espeak, voice: str, message: str):
 
 def test_resampling_keeps_a_tone():
     seconds = np.arange(22050) / 22050
-    resampled = _to_16k(np.round(20000 * np.sin(2 * np.pi * 440 * seconds)).astype(np.int16), 22050)
+    resampled = to_16k(np.round(20000 * np.sin(2 * np.pi * 440 * seconds)).astype(np.int16), 22050)
     assert len(resampled) == 16000
     expected = 20000 / 32768 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
     assert np.abs(resampled - expected).max() < 1e-3
@@ -122,6 +123,43 @@ def test_complete_split_is_kept_and_another_is_made_again(tmp_path: Path):
     assert flac[1].exists()
 
 
+def zero_runs(samples: np.ndarray) -> list[tuple[int, int]]:
+    """Returns (first sample, samples) of every stretch of at least 0.1 s of digital silence."""
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], samples == 0, [0]]).astype(int)))
+    runs = zip(changes[::2].tolist(), (changes[1::2] - changes[::2]).tolist(), strict=True)
+    return [(start, length) for start, length in runs if length >= 1600]
+
+
+def test_recordings_have_pauses_levels_and_digital_silence(tmp_path: Path):
+    make_split(tmp_path, "train", Options(num_utts=120, snr_db=(5.0, 20.0)), nj=2)
+    audio = [soundfile.read(path, dtype="int16")[0] for path in (tmp_path / "train").glob("*/*.flac")]
+    begins, ends, between = [], [], []
+    for samples in audio:
+        for start, length in zero_runs(samples):
+            kind = begins if start == 0 else ends if start + length == len(samples) else between
+            kind.append(length / 16000)
+    for seconds in (begins, ends):
+        assert len(seconds) > 12 and max(seconds) > 1 and max(seconds) <= 2.01
+    assert len(between) > 3 and max(between) > 0.3
+    assert sum(not zero_runs(samples) for samples in audio) > 30  # and many have none
+    levels = [20 * np.log10(np.abs(samples).max() / 32768) for samples in audio]
+    assert min(levels) < -24 and max(levels) > -3
+
+
+def test_a_corpus_of_before_is_made_again(tmp_path: Path):
+    """A split that was made with other pauses and levels is not the one that was asked for."""
+    make_split(tmp_path, "valid", Options(num_utts=2))
+    path = tmp_path / "valid" / MANIFEST
+    manifest = json.loads(path.read_text())
+    for change in ({}, {"ranges": {"pause_sec": [0.1, 0.35]}}):
+        made_from = {key: manifest["made_from"][key] for key in ("num_utts", "snr_db", "seed", "espeak_ng")}
+        path.write_text(json.dumps({**manifest, "made_from": {**made_from, **change}}))
+        said: list[str] = []
+        make_split(tmp_path, "valid", Options(num_utts=2), log=said.append)
+        assert "made from other options" in said[0]
+        assert json.loads(path.read_text()) == manifest
+
+
 def test_foreign_files_are_not_replaced(tmp_path: Path):
     precious = tmp_path / "train" / "recordings.txt"
     precious.parent.mkdir()
@@ -141,17 +179,28 @@ def test_failure_leaves_nothing_that_looks_done(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 20.0])
 def test_mix_has_the_asked_snr_and_does_not_clip(snr_db: float):
     rng = np.random.default_rng(0)
-    speech = np.sin(np.arange(16000) * 0.1)
+    spoken = np.zeros(20000, bool)
+    spoken[3000:9000] = spoken[12000:19000] = True  # a pause does not make the speech quieter
+    speech = np.where(spoken, np.sin(np.arange(20000) * 0.1), 0.0)
     for level_db in (-30.0, 0.0):
         for noise in (white_noise(20000, rng), pink_noise(20000, rng)):
-            mixture = mix(speech, noise, 3000, snr_db, level_db)
+            mixture = mix(speech, spoken, noise, snr_db, level_db)
             assert len(mixture) == 20000
-            assert np.abs(mixture).max() <= 0.99
+            assert np.abs(mixture).max() <= 0.99 + 1e-9
             # the noise is known up to its gain, which the part before the speech gives exactly
             rest = mixture - noise * (mixture[:3000] @ noise[:3000]) / (noise[:3000] @ noise[:3000])
             scaled_noise = mixture - rest
-            measured = 10 * np.log10(np.mean(rest[3000:19000] ** 2) / np.mean(scaled_noise**2))
+            measured = 10 * np.log10(np.mean(rest[spoken] ** 2) / np.mean(scaled_noise[spoken] ** 2))
             assert measured == pytest.approx(snr_db, abs=1e-6)
+            if level_db == -30.0:
+                assert 20 * np.log10(np.std(rest[spoken])) == pytest.approx(-30.0, abs=0.01)
+
+
+def test_mix_without_noise_has_digital_silence_in_pauses():
+    speech = np.sin(np.arange(9000) * 0.1)
+    spoken = np.arange(9000) < 4000
+    mixture = mix(np.where(spoken, speech, 0.0), spoken, np.zeros(9000), 10.0, -20.0)
+    assert not mixture[4000:].any() and 20 * np.log10(np.std(mixture[:4000])) == pytest.approx(-20.0, abs=0.01)
 
 
 def test_pink_noise_falls_3_db_per_octave():

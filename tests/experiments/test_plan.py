@@ -163,7 +163,7 @@ def test_finished_runs_notice_changed_configurations(tmp_path, monkeypatch):
     assert run().is_done
     scratch = recipe / "conf/scratch.yaml"
     text = scratch.read_text()
-    scratch.write_text(text.replace("max_epoch: 3", "max_epoch: 4"))
+    scratch.write_text(text.replace("max_epoch: 4", "max_epoch: 5"))
     run().check()
     assert not run().is_done
     scratch.write_text(text.replace("optim: adam", "optim: sgd"))
