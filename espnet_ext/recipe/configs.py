@@ -1,8 +1,5 @@
 """Configurations of trainings: several files as one, checked before any work."""
 
-import contextlib
-import io
-import logging
 import shutil
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import check_keys, merge, option_names, read_config
 from espnet_ext.errors import UserError
+from espnet_ext.recipe.display import quiet_espnet
 from espnet_ext.required import check_complete
 
 if TYPE_CHECKING:
@@ -169,15 +167,11 @@ def check_configs(configs: Sequence[Config], vocab_size: int, expdir: Path) -> N
     Raises:
         UserError: something cannot be trained.
     """
-    need, chatter = 0, io.StringIO()
-    logging.disable(logging.WARNING)  # what ESPnet says while it builds models
-    try:
-        with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
-            for config in configs:
-                parameters = sum(p.numel() for model in config.check(vocab_size) for p in model.parameters())
-                need += _checkpoint_bytes(parameters, config.merged())
-    finally:
-        logging.disable(logging.NOTSET)
+    need = 0
+    with quiet_espnet():
+        for config in configs:
+            parameters = sum(p.numel() for model in config.check(vocab_size) for p in model.parameters())
+            need += _checkpoint_bytes(parameters, config.merged())
     expdir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(expdir).free
     if need and free < need + _SPARE_BYTES:

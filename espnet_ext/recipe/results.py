@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.files import file_sha256
+from espnet_ext.recipe.display import quiet_espnet
 from espnet_ext.record import RECORD, Record
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
     from espnet_ext.report.results import Results
+    from espnet_ext.report.system import System
 
 
 def report(recipe: "Recipe") -> None:
@@ -23,8 +25,9 @@ def report(recipe: "Recipe") -> None:
     sentence = record.content.get("sentence", "") if record is not None else ""
     if record is None or record.changes(made_of) or not record.is_finished:
         record = Record.begin(recipe.names.expdir, "report", made_of)
-        _write(recipe, everything, output)
-        sentence = _best(_write(recipe, own, run_output))
+        with quiet_espnet():
+            _write(recipe, everything, output)
+            sentence = _best(_write(recipe, own, run_output))
         record.finish([str(Path.cwd() / path) for path in (output, run_output)], sentence=sentence)
     table = [line for line in run_output.read_text(encoding="utf-8").split("\n\n")[1].splitlines() if line]
     print("\n" + "\n".join(table) + "\n")
@@ -40,7 +43,7 @@ def _digests(decode_dirs: list[Path]) -> dict[str, str]:
 
 
 def _comparable(recipe: "Recipe") -> list[Path]:
-    """Returns the decoding results in the directory of experiments that are of the run's test sets, as they are now."""
+    """Returns the decoding results in the directory of experiments that are of the present models and test sets."""
     options, expdir = recipe.options, recipe.names.expdir
     wanted = {name: file_sha256(options.data / name / "text") for name in options.decoded_sets}
     found, left_out = [], []
@@ -49,10 +52,17 @@ def _comparable(recipe: "Recipe") -> list[Path]:
         if record.content["kind"] != "decoding" or record.content["state"] != "finished":
             continue
         texts = record.made_of["scoring"]["text"]
+        model = Record.read(path.parents[1])
+        trained = (
+            {one["sha256"] for one in (model.content.get("outputs") or {}).values()} if model is not None else set()
+        )
         comparable = all(texts.get(name) == text for name, text in wanted.items())
+        comparable = comparable and (not trained or record.made_of["decoding"]["model"] in trained)
         (found if comparable else left_out).append(path.parent)
     if left_out:
-        recipe.say(f"{len(left_out)} of other sets or references are in no table: {', '.join(map(str, left_out[:3]))}")
+        recipe.say(
+            f"{len(left_out)} of other models, sets or references are in no table: {', '.join(map(str, left_out[:3]))}"
+        )
     return found
 
 
@@ -76,7 +86,7 @@ def _write(recipe: "Recipe", decode_dirs: list[Path], output: Path) -> "Results"
 def _best(results: "Results") -> str:
     """Returns the best small model in one sentence, and what to do with it."""
 
-    def rate(system) -> float:
+    def rate(system: "System") -> float:
         rates = [system.rate(name, "wer") for name in results.test_sets]
         return sum(rates) / len(rates) if None not in rates else float("inf")
 

@@ -52,7 +52,7 @@ def test_the_same_table_after_kills_at_random_moments(tmp_path):
         while kills < KILLS:
             process = start(recipe)
             try:
-                process.wait(draw.uniform(0, whole_sec / 2))
+                process.wait(draw.uniform(0, whole_sec / 4))
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
