@@ -8,7 +8,10 @@ if [ -n "${SLURM_JOB_ID:-}${PBS_JOBID:-}${JOB_ID:-}" ] && [ -z "${ENCRL_PYTHON:-
     # shellcheck source=/dev/null
     . "${ENCRL_ROOT}/tools/.environment"
 fi
-"${ENCRL_ROOT}/tools/install.sh" || return 2
+case " $* " in
+    *" --help "* | *" -h "*) export PYTHONPATH="${ENCRL_ROOT}${PYTHONPATH:+:${PYTHONPATH}}" ;; # shown without an installation
+    *) "${ENCRL_ROOT}/tools/install.sh" || return 2 ;;
+esac
 
 if [ -n "${ENCRL_PYTHON:-}" ]; then
     PATH="$(dirname "${ENCRL_PYTHON}"):${PATH}"
@@ -18,13 +21,13 @@ fi
 # Last: Debian's sclite, and a sph2pipe of ours for where there is no other.
 export PATH="${PATH}:/usr/lib/sctk/bin:${ENCRL_ROOT}/tools/bin"
 # shellcheck source=/dev/null
-. "${ENCRL_ROOT}/tools/espnet/tools/extra_path.sh"
+[ ! -e "${ENCRL_ROOT}/tools/espnet/tools/extra_path.sh" ] || . "${ENCRL_ROOT}/tools/espnet/tools/extra_path.sh"
 export PATH="${PWD}/utils:${PATH}"
 
 # Kaldi-style scripts rely on the C collation order; Python must write UTF-8 all the same.
 export LC_ALL=C
 export PYTHONIOENCODING=UTF-8
-# One thread for each of the parallel jobs; encrl.sh raises it for training on CPU.
+# One thread for each of the parallel jobs; a recipe raises it for training on CPU.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # Threads that wait by spinning make a training several times slower where another process wants the core.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"

@@ -53,21 +53,27 @@ def curve(training: Training, key: str, start_sec: float) -> Curve:
     )
 
 
+def variant(model: Lineage) -> str:
+    """Returns how a model began: `init` of its `run.json`, and what differs in EncRL, teacher and layers."""
+    differs = [model.differs.get(key, "") for key in ("encrl_config", "teacher_config", "layer_selection")]
+    return " ".join([model.start, *(word for word in differs if word not in ("", "last"))])
+
+
 def find(expdir: Path, student: str, start: str, config: str = "") -> Lineage:
     """Returns the one model of a student with a start; of several from scratch the one trained longest.
 
     Args:
         expdir: where the experiments are.
         student: its name.
-        start: as `source` in `lineage.yaml`.
+        start: as `variant` names it.
         config: a part of the experiment's name.
 
     Raises:
         UserError: there is none, or several.
     """
-    paths = sorted(expdir.glob(f"asr_{student}_*/lineage.yaml"))
+    paths = sorted(expdir.glob(f"asr_{student}_*/run.json"))
     found = [trace(path.parent, []) for path in paths if config in path.parent.name]
-    found = [one for one in found if (one.model, one.start) == (student, start) and one.training.history]
+    found = [one for one in found if (one.model, variant(one)) == (student, start) and one.training.history]
     if start == "scratch":
         found = sorted(found, key=lambda lineage: -len(lineage.training.history))[:1]
     if len(found) != 1:
@@ -96,7 +102,9 @@ def main() -> None:
     parser.add_argument("--expdir", type=Path, default=Path("exp"))
     parser.add_argument("--students", nargs="+", default=["e6", "e4", "e2"])
     parser.add_argument(
-        "--start", default="encrl", help="How the finetuned students started: 'source' in their lineage.yaml"
+        "--start",
+        default="encrl",
+        help='How the finetuned students started, e.g. "encrl encrl_short": init and configurations in their run.json',
     )
     parser.add_argument(
         "--scratch_config", default="", help="Config that the models from scratch were trained with, where several were"

@@ -22,6 +22,11 @@ SCRIPTS = [
     "tools/constraints.txt",
     "tools/find_python.sh",
     "tools/install.sh",
+    # what chooses a recipe
+    "espnet_ext/__init__.py",
+    "espnet_ext/errors.py",
+    "espnet_ext/cli/__init__.py",
+    "espnet_ext/cli/corpus.py",
 ]
 
 
@@ -286,8 +291,29 @@ def test_run_sh_help_and_unknown_corpus(installed_root):
     assert done.stdout.splitlines()[-2:] == ["mini_digits", "--help"]
     done = bash("./run.sh --corpus an4", installed_root)
     assert done.returncode == 2 and done.stdout == ""
-    assert "did you mean mini_an4?" in done.stderr and "mini_an4 mini_digits" in done.stderr
+    assert "did you mean 'mini_an4'?" in done.stderr and "mini_an4 mini_digits" in done.stderr
     assert bash("./run.sh --corpus", installed_root).returncode == 2
+
+
+def test_help_needs_no_installation(root, tmp_path):
+    """A fresh clone: ./run.sh --help and a mistyped corpus install nothing."""
+    for folder in ("egs2", "espnet_ext/recipe", "espnet_ext/cli"):
+        shutil.copytree(SOURCE / folder, root / folder, symlinks=True, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("data", "dump", "exp", "downloads", "RESULTS*"))  # fmt: skip
+    shutil.copy(SOURCE / "espnet_ext/__main__.py", root / "espnet_ext")
+    for script, directory in (
+        ("./run.sh --corpus mini_an4 --help", root),
+        ("./run.sh --help", root / "egs2/mini_an4/encrl1"),
+    ):
+        # The Python of the tests has the package of this tree installed, and imports it when it starts.
+        done = bash(script, directory, PYTHON=sys.executable, PYTHONPATH=str(root))
+        assert done.returncode == 0, done.stderr
+        assert "This recipe sets: --ngpu 0" in done.stdout and "--finetune_args" in done.stdout
+    assert (
+        "did you mean 'librispeech'?"
+        in bash("./run.sh --corpus librispech", root, PYTHON=sys.executable, PYTHONPATH=str(root)).stderr
+    )
+    assert not (root / ".venv").exists() and not (root / "tools/install.log").exists()
 
 
 def sph2pipe(*args: str) -> subprocess.CompletedProcess:

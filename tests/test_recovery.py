@@ -13,9 +13,8 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.distributed_utils import DistributedOption
 from espnet2.train.trainer import Trainer, TrainerOptions
 
-from espnet_ext.bin import recover as recover_command
 from espnet_ext.errors import UserError
-from espnet_ext.recovery import check_finite, is_finished, keep_previous, recover
+from espnet_ext.recovery import check_averaged, check_finite, is_finished, keep_previous, recover
 
 CRITERIA = [["valid", "loss", "min"]]
 
@@ -252,7 +251,7 @@ def test_losses_that_are_not_finite(tmp_path, trained, capsys):
     check_finite(trained)
     train(tmp_path / "nan", 2, value=float("nan"))
     with pytest.raises(UserError, match=r"loss of epoch 1 is not finite \(loss; see .*train\.log\)"):
-        recover_command.main(["--exp_dir", str(tmp_path / "nan"), "--check_finite", "true"])
+        check_finite(tmp_path / "nan")
     with pytest.raises(UserError, match="no epoch was finished"):
         check_finite(tmp_path / "not_there")
     log = "[host] 2026-11-21 06:56:30,424 (trainer:500) WARNING: The gradients at all steps are invalid in this epoch."
@@ -305,18 +304,17 @@ def test_a_damaged_model_of_the_last_epoch_is_written_again(trained, uninterrupt
 
 def test_damage_until_the_end_of_a_training_is_found(tmp_path):
     """What was averaged, after the training and before anything is made of it; a second run mends it."""
-    options = ["--exp_dir", str(tmp_path), "--check_finite", "true"]
     train(tmp_path, 3, keep=3)
     good = weights(tmp_path, "valid.loss.ave.pth")
-    recover_command.main(options)
+    check_averaged(tmp_path)
     damage_tensor(tmp_path / "3epoch.pth")
     train(tmp_path, 3, keep=3)  # averages again, of wrong weights, without a word
     assert not torch.equal(weights(tmp_path, "valid.loss.ave.pth")["linear.weight"], good["linear.weight"])
     with pytest.raises(UserError, match=r"3epoch\.pth is damaged: .* run again: it is left out"):
-        recover_command.main(options)
+        check_averaged(tmp_path)
     run_recover(tmp_path)
     train(tmp_path, 3, keep=3)
-    recover_command.main(options)
+    check_averaged(tmp_path)
     assert_same_model(weights(tmp_path, "valid.loss.ave.pth"), good)
 
 

@@ -1,12 +1,10 @@
 """Compares trained models: Markdown, CSV, figures and one HTML page, with intervals and p-values."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.errors import UserError, run_main
-from espnet_ext.files import atomic
 
 if TYPE_CHECKING:
     from espnet_ext.report.results import Results
@@ -50,36 +48,16 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Runs the command."""
     args = get_parser().parse_args(cmd)
-    from espnet_ext.report.csv_files import pairwise_csv, systems_csv
-    from espnet_ext.report.curves import plot_curves
-    from espnet_ext.report.html_page import to_html
-    from espnet_ext.report.markdown import layout, to_markdown
+    from espnet_ext.report.markdown import layout
     from espnet_ext.report.notes import notes
-    from espnet_ext.report.plot import plot_cost, plot_parameters
     from espnet_ext.report.table import main_table
+    from espnet_ext.report.write import write_report
 
     results = _results(args)
-    cost_figure = args.plot.with_stem(f"{args.plot.stem.removesuffix('_vs_params')}_vs_cost")
-    drawn = {
-        ("WER against parameters", args.plot): plot_parameters(results, args.plot),
-        ("WER against training cost", cost_figure): plot_cost(results, cost_figure),
-        ("Losses of every epoch", args.curves): plot_curves(results, args.curves),
-    }
-    figures = [figure for figure, there in drawn.items() if there]
-    links = [(name, os.path.relpath(path, args.output.parent)) for name, path in figures]
-    html_file = args.html or args.output.with_suffix(".html")
-    texts = {
-        args.output: to_markdown(results, links),
-        args.output.with_suffix(".csv"): systems_csv(results),
-        args.output.with_name(f"{args.output.stem}_pairwise.csv"): pairwise_csv(results),
-        html_file: to_html(results, figures),
-    }
-    for path, text in texts.items():
-        write_text(path, text)
-
+    files = write_report(results, args.output, args.plot, args.curves, args.html)
     print(f"\n{layout(main_table(results))}\n")
     print("\n".join(notes(results)))
-    print("written: " + ", ".join(map(str, [*texts, *(path for _, path in figures)])))
+    print("written: " + ", ".join(map(str, files)))
 
 
 def _results(args: argparse.Namespace) -> "Results":
@@ -101,15 +79,9 @@ def _results(args: argparse.Namespace) -> "Results":
     test_sets = args.test_sets.split()
     if not test_sets:
         raise UserError("--test_sets: is empty; name at least one test set")
-    systems = systems_of(args.exp_dirs, args.inference_tag, test_sets)
+    systems = systems_of([exp_dir / args.inference_tag for exp_dir in args.exp_dirs], test_sets)
     decoding = f"Decoded with {args.inference_asr_model}, results in {args.inference_tag}."
     return Results(args.title or "Results", systems, test_sets, decoding, by_start=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file that appears complete or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet_ext.bin.report import write_text
 from espnet_ext.data.sclite import fold_case, id_problem, text_problem
 from espnet_ext.data.tables import read_lines
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.report.scores import JIWER_FILE, Score, Utterance, sclite_speaker
+from espnet_ext.report.write import write_text
 
 _NOT_FOR_SCLITE = 3  # exit status
 

@@ -92,7 +92,7 @@ def _results(args: argparse.Namespace) -> "Results":
     from espnet_ext.report.system import systems_of
 
     test_sets = args.test_sets.split()
-    systems = systems_of([args.exp_dir, *args.compare_to], args.inference_tag, test_sets)
+    systems = systems_of([path / args.inference_tag for path in (args.exp_dir, *args.compare_to)], test_sets)
     return Results("Results", systems, test_sets, f"Decoded with {args.inference_tag}.", by_start=True)
 
 

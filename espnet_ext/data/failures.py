@@ -1,4 +1,4 @@
-"""What a failed stage of ESPnet's asr.sh means, in words that name the option to change."""
+"""What the log of a failed step means, in words that name the option to change."""
 
 import re
 
@@ -21,6 +21,17 @@ _KNOWN = (
     (
         r"\[!sentences_\.empty\(\)\]",
         "the text for the tokens is empty: look at the transcripts of the training set and at --bpe_train_text",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded",
+        "the disk is full: free space, or give --expdir or --dumpdir on a larger one, and run again",
+    ),
+    (r"CUDA out of memory|OutOfMemoryError", "the GPU has too little memory: lower batch_bins in the configuration"),
+    (
+        # In the words of run.pl, of PyTorch, of the shell and of Slurm
+        r"signal 9\b|SIGKILL|(?:exit|code|status)[ (]+(?:-9|137)\b|Killed\s*(?:$|\n)|oom[-_]kill"
+        r"|DefaultCPUAllocator: can't",
+        "the system killed it, mostly for lack of memory: lower batch_bins, --nj or --model_nj",
     ),
 )
 

@@ -1,19 +1,22 @@
 """Turns the rows of tables into runs of a recipe: each run once, after those whose models it needs."""
 
 import hashlib
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from espnet_ext.config import check_keys, read_config
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.experiments.matrix import Row, Table
-from espnet_ext.report.scores import find_score_file
+from espnet_ext.recipe.lineage import checkpoint_digest
+from espnet_ext.recipe.names import Model
+from espnet_ext.recipe.options import Options
+from espnet_ext.recipe.recipe import Recipe
+from espnet_ext.recipe.train import Training, refused, trainings
+from espnet_ext.recipe.words import read_asr_names, recipe_words
+from espnet_ext.record import Record
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,9 @@ class Corpus:
         return options, {**self.parameters, **(variant.get("parameters") or {})}
 
 
-@dataclass(frozen=True)
-class Model:
-    """A trained model of a run, paths relative to the recipe directory."""
-
-    name: str
-    exp_dir: str
-    file: str
-    decode_dir: str
-
-
 @dataclass
 class Run:
-    """One call of `run.sh`, stages 11 to 13.
+    """One call of `run.sh`, stages 11 to 13. The current directory is the recipe's.
 
     Attributes:
         corpus: where it runs.
@@ -79,7 +72,6 @@ class Run:
         options: of `run.sh`.
         after: runs whose models it needs.
         prune: options of `espnet_ext.bin.prune` to be called first, or none.
-        is_outdated: its configurations have changed since, so that it goes on although everything is scored.
     """
 
     corpus: Corpus
@@ -87,16 +79,15 @@ class Run:
     options: dict[str, str]
     after: list["Run"] = field(default_factory=list)
     prune: list[str] = field(default_factory=list)
-    is_outdated: bool = False
 
     @cached_property
-    def listing(self) -> dict[str, Any]:
-        """What `run.sh --list_models true` says of the run."""
-        command = ["./run.sh", *self.arguments, "--list_models", "true"]
-        result = subprocess.run(command, cwd=self.corpus.directory, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise UserError(f"{self.labels[0]}: {(result.stderr.strip() or result.stdout).splitlines()[-1]}")
-        return yaml.safe_load(result.stdout[result.stdout.index("models:") :])
+    def recipe(self) -> Recipe:
+        """The run itself."""
+        words = [*recipe_words(Path("run.sh")), *self.arguments]
+        try:
+            return Recipe(Options.parse(words, read_asr_names(Path("asr.sh"))))
+        except UserError as error:
+            raise UserError(f"{self.labels[0]}: {error}") from error
 
     @property
     def arguments(self) -> list[str]:
@@ -106,12 +97,15 @@ class Run:
     @property
     def models(self) -> list[Model]:
         """The models that the run trains or decodes, the teacher first."""
-        keys = ("name", "exp_dir", "file", "decode_dir")
-        return [Model(*(entry[key] for key in keys)) for entry in self.listing["models"]]
+        return self.recipe.models
 
     def model(self, name: str) -> Model:
         """Returns the model of a name; of several with the same name, as with two sources, the last."""
         return [model for model in self.models if model.name == name][-1]
+
+    def decode_dir(self, model: Model) -> Path:
+        """Returns where a model is decoded."""
+        return model.exp_dir / self.recipe.names.inference_tag
 
     @property
     def key(self) -> str:
@@ -120,50 +114,33 @@ class Run:
 
     def open_directories(self) -> set[str]:
         """Returns the experiment directories that the run still has to write; two runs must not share one."""
-        is_open = {model.exp_dir for model in self.models if self.is_outdated or not self.is_scored(model)}
-        if encrl := self.listing["encrl"]:
-            trained = (self.corpus.directory / encrl["exp_dir"] / ".trained").is_file()
-            is_open |= {encrl["exp_dir"]} if self.is_outdated or not trained else set()
-        return is_open
+        todo = [training.exp_dir for training in trainings(self.recipe) if self._is_open(training)]
+        return {str(path) for path in todo} | {str(model.exp_dir) for model in self.models if not self.is_scored(model)}
 
-    def compare_configurations(self) -> None:
-        """Finds out whether a finished run `is_outdated`.
+    def _is_open(self, training: Training) -> bool:
+        record = Record.read(training.exp_dir)
+        if record is None or not record.is_finished:
+            return True
+        now = training.made_of({}, {})
+        return any(record.made_of[part] != now[part] for part in ("config", "arguments"))
 
-        Raises:
-            UserError: a configuration has changed so that the training cannot go on.
-        """
-        from espnet_ext.prepare import Job, changed_options, merged_config
-
-        root = self.corpus.directory
-        override = {"seed": int(self.options["seed"])} if self.options.get("seed") else {}
-        for entry in [*self.listing["models"], *filter(None, [self.listing["encrl"]])]:
-            if not entry["configs"]:
-                continue
-            students = dict(student.split("=", 1) for student in entry.get("students", ()))
-            job = Job(
-                root / entry["exp_dir"],
-                tuple(str(root / config) for config in entry["configs"]),
-                tuple(f"{name}={root / config}" for name, config in students.items()),
-            )
-            if changed_options(job, merged_config(job) | override):
-                self.is_outdated = True
+    def check(self) -> None:
+        """Raises a `UserError` where a configuration has changed so that a training cannot go on."""
+        for training in trainings(self.recipe):
+            refused(self.recipe, training, training.made_of({}, {}), ("config", "arguments"))
 
     def is_scored(self, model: Model) -> bool:
-        """Whether a model is decoded and scored on every test set, after its last change."""
-        checkpoint = self.corpus.directory / model.exp_dir / model.file
-        if not checkpoint.is_file():
+        """Whether a model, as it is now, is decoded and scored on every test set."""
+        record = Record.read(self.decode_dir(model))
+        if record is None or not record.is_finished or not model.checkpoint.is_file():
             return False
-        made_of = [checkpoint]
-        if self.listing["inference_config"]:
-            made_of.append(self.corpus.directory / self.listing["inference_config"])
-        changed = max(path.stat().st_mtime for path in made_of)
-        scores = [find_score_file(self.corpus.directory / model.decode_dir, name) for name in self.listing["test_sets"]]
-        return all(score is not None and score.stat().st_mtime >= changed for score in scores)
+        same = record.made_of["decoding"]["model"] == checkpoint_digest(model.checkpoint)
+        return same and set(self.recipe.options.decoded_sets) <= record.made_of["scoring"]["text"].keys()
 
     @property
     def is_done(self) -> bool:
         """Whether all of its models are scored, as they are configured now."""
-        return not self.is_outdated and all(self.is_scored(model) for model in self.models)
+        return not self.open_directories()
 
 
 class Plan:
@@ -200,7 +177,8 @@ class Plan:
 
     def decode_dir(self, table: Table, row: Row) -> str:
         """Returns the directory of a row's decoding results, relative to the recipe directory."""
-        return self._of_row[table.name, row.label].model(row.model).decode_dir
+        run = self._of_row[table.name, row.label]
+        return str(run.decode_dir(run.model(row.model)))
 
     def run(self, table: Table, row: Row) -> Run:
         """Returns the run that a row needs."""

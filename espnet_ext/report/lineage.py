@@ -1,12 +1,13 @@
 """Where a model comes from, and what each training on the way cost."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from espnet_ext.config import read_config
 from espnet_ext.encrl.cache import ENCODER, MANIFEST
 from espnet_ext.errors import UserError
+from espnet_ext.record import RECORD, Record
 from espnet_ext.recovery import CHECKPOINT, finished_epochs
 from espnet_ext.train_log import EpochStats
 
@@ -38,13 +39,20 @@ class Training:
 
 @dataclass
 class Lineage:
-    """A model and the trainings it depends on; None where there is none, or where it is not known (see the notes)."""
+    """A model and the trainings it depends on; None where there is none, or where it is not known (see the notes).
+
+    Attributes:
+        model: name of the model.
+        start: what its training began with: `init` of its record, with `_only` where nothing was trained after that.
+        differs: by option, what is not as by default.
+    """
 
     model: str
     start: str
     training: Training
     encrl: Training | None = None
     teacher: Training | None = None
+    differs: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_finetuned(self) -> bool:
@@ -53,24 +61,24 @@ class Lineage:
 
 
 def trace(exp_dir: Path, notes: list[str]) -> Lineage:
-    """Follows `lineage.yaml` (written by stage 11) to EncRL and teacher; what is unknown is added to `notes`.
+    """Follows `run.json` to EncRL and teacher; what is unknown is added to `notes`.
 
     Raises:
-        UserError: `lineage.yaml` does not hold what it must.
+        UserError: `run.json` does not hold what it must.
     """
     training = _training(exp_dir)
-    path = exp_dir / "lineage.yaml"
-    if not path.is_file():
+    record = Record.read(exp_dir)
+    if record is None:
         if not training.history:
             notes.append(f"no finished epoch in {exp_dir.name}")
-        notes.append(f"no {path.name}, so the start and the cost of earlier steps are unknown")
+        notes.append(f"no {RECORD}, so the start and the cost of earlier steps are unknown")
         return Lineage(exp_dir.name.removeprefix("asr_"), "-", training)
-    content = read_config(path)
-    missing = [key for key in ("model", "source", "parents") if key not in content]
-    if missing:
-        raise UserError(f"{path}: no '{missing[0]}' in it; it must hold model, source and parents")
-    lineage = Lineage(str(content["model"]), str(content["source"]), training)
-    for parent in content["parents"] or []:
+    content = record.content
+    if missing := [key for key in ("model", "init") if key not in content]:
+        raise UserError(f"{exp_dir / RECORD}: no '{missing[0]}' in it; it must hold model and init")
+    start = str(content["init"]) + ("" if content.get("finetuned", True) else "_only")
+    lineage = Lineage(str(content["model"]), start, training, differs=dict(content.get("differs") or {}))
+    for parent in record.made_of.get("parents") or {}:
         run = _training(_from_recipe(exp_dir, parent))
         # Layers may also be taken from a student of EncRL: <EncRL training>/<student> holds no training of its own.
         encrl = next((one for one in (run, _training(run.exp_dir.parent)) if one.students), None)
@@ -87,7 +95,7 @@ def trace(exp_dir: Path, notes: list[str]) -> Lineage:
     if not lineage.is_finetuned and lineage.encrl is None:
         notes.append("layers of its teacher, without a training of its own; the only cost is the teacher's")
     if lineage.start.startswith("encrl") and lineage.encrl is None:
-        notes.append("the EncRL training is not found through lineage.yaml, so its cost is missing")
+        notes.append("the EncRL training is not found through its run.json, so its cost is missing")
     if lineage.teacher is not None and not lineage.teacher.history:
         notes.append(f"what the training of its teacher cost is not known ({lineage.teacher.exp_dir.name} has no log)")
     return lineage

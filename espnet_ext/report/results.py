@@ -44,8 +44,8 @@ class Results:
         if not self.by_start:
             return system.label
         if system.start.startswith("teacher") and system.model != "teacher":
-            return f"layers of the {system.start}"
-        return system.start
+            return f"layers of the {system.cells[1]}"
+        return system.cells[1]
 
     @property
     def published_sets(self) -> list[str]:

@@ -52,12 +52,12 @@ class System:
 
     @property
     def start(self) -> str:
-        """What the training began with, by `lineage.yaml`; `-` where not known."""
+        """What the training began with, by `run.json`; `-` where not known."""
         return self.runs[0].lineage.start if self.runs else "-"
 
     @property
     def model(self) -> str:
-        """Name of the model, by `lineage.yaml`."""
+        """Name of the model, by `run.json`."""
         return self.runs[0].lineage.model if self.runs else "-"
 
 
@@ -69,35 +69,61 @@ def mean(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def systems_of(exp_dirs: Iterable[Path], inference_tag: str, test_sets: list[str]) -> list[System]:
-    """Reads experiment directories, a row each; each is compared with the same model from scratch if that is unique.
+def systems_of(decode_dirs: Iterable[Path], test_sets: list[str]) -> list[System]:
+    """Reads decoded experiments, a row each; each is compared with the same model from scratch if that is unique.
 
     Args:
-        exp_dirs: Directories of teacher and finetuned students.
-        inference_tag: Directory of the decoding results in each of them.
+        decode_dirs: Directories of the decoding results, in the experiment directories of teacher and students.
         test_sets: Names of the sets.
 
     Returns:
-        Largest first, so that rows of one size stand together; the given order within a size.
+        Largest first, so that rows of one size stand together; the given order within a size. A row is named by model
+        and start; where that is not enough, by what differs between the rows.
 
     Raises:
         UserError: A directory does not exist, or a file in it cannot be understood.
     """
-    systems = []
-    for exp_dir in dict.fromkeys(exp_dirs):
+    systems: list[System] = []
+    for decode_dir in dict.fromkeys(decode_dirs):
+        exp_dir = decode_dir.parent
         if not exp_dir.is_dir():
             raise UserError(f"--exp_dirs: {exp_dir} does not exist; train this model (stage 11) or leave it out")
-        run = collect(exp_dir / inference_tag, test_sets)
-        cells = (run.lineage.model, run.lineage.start)
-        label = cells[0] if cells[0] == cells[1] else " ".join(cells)
-        if any(other.label == label for other in systems):
-            label = f"{label} ({exp_dir.name})"
-        systems.append(System(label, cells, [run]))
+        run = collect(decode_dir, test_sets)
+        systems.append(System("", (run.lineage.model, run.lineage.start), [run]))
+    tags = {_decoding(system) for system in systems}
+    for system in systems:
+        alike = [other for other in systems if other.cells == system.cells]
+        said = _differences(system, alike)
+        said += [_decoding(system)] if len(tags) > 1 and len({_decoding(other) for other in alike}) > 1 else []
+        system.label = " ".join(dict.fromkeys(system.cells)) + (f" ({', '.join(said)})" if said else "")
+    for system in systems:
+        if sum(other.label == system.label for other in systems) > 1:
+            system.label += f" ({system.runs[0].exp_dir.name})"
+        system.cells = (system.model, system.label.removeprefix(system.model).strip() or system.start)
     for system in systems:
         scratch = [other for other in systems if other.model == system.model and other.start == "scratch"]
+        if len(scratch) > 1:
+            scratch = [other for other in scratch if _decoding(other) == _decoding(system)]
         if system.start != "scratch" and len(scratch) == 1:
             system.compare_to = scratch[0].label
     return sorted(systems, key=lambda system: -(system.parameters or 0))
+
+
+def _decoding(system: System) -> str:
+    return system.runs[0].decode_dir.name.partition("_asr_model_")[0]
+
+
+def _differences(system: System, alike: list[System]) -> list[str]:
+    """Returns the options by which a system differs from those of the same model and start."""
+    own = system.runs[0].lineage.differs
+    others = [other.runs[0].lineage.differs for other in alike]
+    varied = [key for key in dict.fromkeys(key for one in others for key in one)
+              if len({one.get(key) for one in others}) > 1]  # fmt: skip
+    return [
+        own[key] if key.endswith("_args") else f"{key.removesuffix('_config')} {own[key]}"
+        for key in varied
+        if key in own
+    ]
 
 
 def check_comparable(systems: list[System], test_sets: list[str]) -> None:

@@ -39,7 +39,7 @@ def recipe(tmp_path) -> Path:
 
 def start(recipe: Path, seed: int) -> subprocess.Popen:
     matrix = recipe.parents[3] / "matrix"
-    command = [sys.executable, "-m", "espnet_ext.bin.experiments", "run", "--matrix", matrix, "--corpus", recipe]
+    command = [sys.executable, "-m", "espnet_ext", "experiments", "run", "--matrix", matrix, "--corpus", recipe]
     options = ["--seeds", seed, "--jobs", 2, "--output_dir", recipe / "reports", "--", "--nj", 1]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (recipe / "run.log").open("a") as log:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet_ext.bin import experiments
+from espnet_ext.cli import experiments
 from espnet_ext.errors import UserError
 from espnet_ext.experiments.matrix import choose, read_tables
 from espnet_ext.experiments.plan import Corpus, Plan
-from espnet_ext.prepare import Job, prepare
+from tests.experiments.finished import finish
 
 ROOT = Path(__file__).parents[2]
 needs_espnet = pytest.mark.skipif(
@@ -59,7 +59,9 @@ def test_every_table_of_the_paper_is_there_with_its_numbers():
 
 
 @pytest.fixture
-def corpus() -> Corpus:
+def corpus(monkeypatch) -> Corpus:
+    """The recipe of the digits, as the current directory."""
+    monkeypatch.chdir(ROOT / "egs2/mini_digits/encrl1")
     return Corpus.read(ROOT / "egs2/mini_digits/encrl1")
 
 
@@ -132,65 +134,51 @@ def test_a_missing_parameter_is_named(corpus, tmp_path):
         (["run", "--", "--nj"], "as --name value"),
     ],
 )
-def test_bad_options_stop_before_any_work(options, message):
+def test_bad_options_stop_before_any_work(options, message, monkeypatch):
+    monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=message):
         experiments.main(options)
 
 
-def test_data_are_prepared_once_for_all_seeds(tmp_path):
-    recipe = tmp_path / "encrl1"
-    (recipe / "conf").mkdir(parents=True)
-    (recipe / "conf/experiments.yaml").write_text("variants: {ours: {}}\n")
-    (recipe / "run.sh").write_text(
-        "#!/usr/bin/env bash\n"
-        'while [ $# -gt 0 ]; do printf -v "${1#--}" %s "$2"; shift 2; done\n'
-        'mkdir -p dump "${expdir}"; echo "${stage}-${stop_stage} ${expdir} ${nbpe}" >> calls\n'
-    )
-    (recipe / "run.sh").chmod(0o755)
-    for seed, nbpe in ((1, "30"), (2, "30"), (2, "30"), (3, "40")):
-        experiments._prepare(Plan(Corpus.read(recipe), [], "ours", seed, {"nbpe": nbpe, "nj": str(seed)}))
-    calls = (recipe / "calls").read_text().splitlines()
-    assert calls == ["1-10 exp/ours_seed1 30", "10-10 exp/ours_seed2 30", "1-10 exp/ours_seed3 40"]
-
-
 @needs_espnet
-def test_finished_runs_notice_changed_configurations_and_find_the_validation_set(tmp_path):
+def test_finished_runs_notice_changed_configurations(tmp_path, monkeypatch):
     recipe = tmp_path / "egs2/tiny/encrl1"
     ignore = shutil.ignore_patterns("data", "dump", "exp", "downloads", "RESULTS*")
     shutil.copytree(ROOT / "egs2/mini_digits/encrl1", recipe, symlinks=True, ignore=ignore)
     for name in ("egs2/TEMPLATE", "tools", "path.sh", "conf"):
         (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(recipe)
     row = {"label": "a", "students": "e2", "options": {"student_source": "scratch"}}
     (table,) = read_tables(write(tmp_path / "matrix", row)).values()
-    sets = {"test_sets": "valid test", "valid_set": "valid"}
-    plan = Plan(Corpus.read(recipe), [table], "ours", 1, sets)
-    (run,) = plan.runs
-    assert not run.is_done
-    prepare(
-        [Job(recipe / m["exp_dir"], tuple(str(recipe / c) for c in m["configs"])) for m in run.listing["models"]], 29
-    )
-    for model in run.models:
-        for name in ("checkpoint.pth", model.file):
-            (recipe / model.exp_dir / name).touch()
-        for name in ("org/valid", "test"):  # as asr.sh names them
-            score = recipe / model.decode_dir / name / "score_wer/result.txt"
-            score.parent.mkdir(parents=True)
-            score.touch()
-    run.compare_configurations()
-    assert run.is_done
-    finetune = recipe / "conf/scratch.yaml"
-    text = finetune.read_text()
-    finetune.write_text(text.replace("max_epoch: 4", "max_epoch: 5"))
-    run.compare_configurations()
-    assert not run.is_done
-    assert run.open_directories() == {model.exp_dir for model in run.models if model.name == "e2"}  # no teacher
-    finetune.write_text(text.replace("optim: adam", "optim: sgd"))
-    with pytest.raises(UserError, match=r"was trained with another configuration \(optim\)"):
-        run.compare_configurations()
+
+    def run():
+        (one,) = Plan(Corpus.read(recipe), [table], "ours", 1, {"test_sets": "valid test", "valid_set": "valid"}).runs
+        return one
+
+    assert not run().is_done and run().open_directories() == {
+        "exp/ours_seed1/asr_e2_scratch_raw_en_bpe29"
+    }  # no teacher
+    finish(run())
+    run().check()
+    assert run().is_done
+    scratch = recipe / "conf/scratch.yaml"
+    text = scratch.read_text()
+    scratch.write_text(text.replace("max_epoch: 4", "max_epoch: 5"))
+    run().check()
+    assert not run().is_done
+    scratch.write_text(text.replace("optim: adam", "optim: sgd"))
+    with pytest.raises(UserError, match=r"was trained with something else: config.optim: adam, now sgd"):
+        run().check()
+    scratch.write_text(text)
+    assert run().is_done
+    (model,) = run().models
+    model.checkpoint.write_bytes(b"trained further")
+    assert not run().is_done
 
 
 @needs_espnet
-def test_dry_run_prints_what_a_user_could_type(capsys):
+def test_dry_run_prints_what_a_user_could_type(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
     experiments.main(["run", "table4", "--dry_run", "true", "--seeds", "3", "--", "--nj", "1"])
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("./run.sh --stage 11") for line in lines) == 8

@@ -173,7 +173,7 @@ def copy_with_checksums(name: str, root: Path, replaced: dict[str, str]) -> Path
     recipe = copy_recipe(name, root)
     (root / "egs2/TEMPLATE").unlink()
     shutil.copytree(REPO / "egs2/TEMPLATE/encrl1", root / "egs2/TEMPLATE/encrl1")
-    scripts = [root / "egs2/TEMPLATE/encrl1/local_librispeech.sh", recipe / "local/data.sh"]
+    scripts = [root / "egs2/TEMPLATE/encrl1/local/librispeech.sh", recipe / "local/data.sh"]
     for published, ours in replaced.items():
         assert any(published in script.read_text() for script in scripts)
         for script in scripts:

@@ -1,94 +1,124 @@
-"""Models at once (encrl_jobs.sh): as many as asked for, and the end of a run in which one fails."""
+"""The scheduler: as many jobs as asked for, order, failures, and the end of everything with an interrupt."""
 
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "egs2/TEMPLATE/encrl1/encrl_jobs.sh"
-PREAMBLE = f"""
-set -euo pipefail
-min() {{ [ "$1" -le "$2" ] && echo "$1" || echo "$2"; }}
-max() {{ [ "$1" -ge "$2" ] && echo "$1" || echo "$2"; }}
-log() {{ echo "$*"; }}
-. "{SCRIPT}"
-job() {{ # name, seconds, status
-    echo "$(date +%s.%N) begin $1" >> events
-    sleep "$2"
-    echo "$(date +%s.%N) end $1" >> events
-    return "$3"
-}}
-"""
+from espnet_ext.errors import UserError
+from espnet_ext.recipe.jobs import Job, Scheduler
+from tests.recipes.runs import recipe
 
 
-def run(directory: Path, model_nj: int, body: str) -> tuple[subprocess.CompletedProcess, list[str]]:
-    """Runs the body and returns what it did and its events in order."""
-    script = f"model_nj={model_nj}{PREAMBLE}{body}"
-    done = subprocess.run(["bash", "-c", script], cwd=directory, capture_output=True, text=True, timeout=60)
-    events = sorted((directory / "events").read_text().splitlines())
-    return done, [" ".join(event.split()[1:]) for event in events]
+class Events:
+    """Jobs that note when they begin and end."""
+
+    def __init__(self):
+        self.noted, self.said = [], []
+
+    def job(self, name: str, seconds: float = 0.0, fails: bool = False, **more) -> Job:
+        def work() -> None:
+            self.noted.append(f"begin {name}")
+            time.sleep(seconds)
+            self.noted.append(f"end {name}")
+            if fails:
+                raise UserError(f"{name}: no luck")
+
+        return Job(name, work, **more)
+
+    def run(self, at_once: int, *jobs: Job) -> list[str]:
+        Scheduler(at_once, self.said.append).work(jobs)
+        return self.noted
 
 
-def test_one_at_a_time_in_order(tmp_path):
-    done, events = run(tmp_path, 1, "start_job job a 0.2 0; wait_for_job ''; start_job job b 0 0; wait_for_jobs")
-    assert done.returncode == 0
-    assert events == ["begin a", "end a", "begin b", "end b"]
+def test_one_at_a_time_in_order():
+    events = Events()
+    assert events.run(1, events.job("a", 0.2), events.job("b")) == ["begin a", "end a", "begin b", "end b"]
 
 
-def test_as_many_at_once_as_asked_for(tmp_path):
-    body = "start_job job long 1.5 0; for i in 1 2 3; do start_job job $i 0.1 0; done; wait_for_jobs"
-    done, events = run(tmp_path, 2, body)
-    assert done.returncode == 0
+def test_as_many_at_once_as_asked_for():
+    events = Events()
+    noted = events.run(2, events.job("long", 1.5), *(events.job(str(number), 0.1) for number in range(3)))
     running = most = 0
-    for event in events:
+    for event in noted:
         running += 1 if event.startswith("begin") else -1
         most = max(most, running)
     assert most == 2
-    assert events[-1] == "end long"  # a free place is not left empty until the longest ends
+    assert noted[-1] == "end long"  # a free place is not left empty until the longest ends
 
 
-def test_waits_for_the_one_that_others_need(tmp_path):
-    body = "start_job job a 0.5 0; need=$last_job; start_job job b 1.5 0; wait_for_job $need; start_job job c 0 0"
-    done, events = run(tmp_path, 3, f"{body}; wait_for_jobs")
-    assert done.returncode == 0
-    assert events.index("end a") < events.index("begin c") < events.index("end b")
+def test_waits_for_what_it_needs_and_for_what_others_write():
+    events = Events()
+    a = events.job("a", 0.3, claims=lambda: {"x", "y"})
+    b, c = events.job("b", 1.0), events.job("c", needs=[a])
+    d = events.job("d", claims=lambda: {"y"})
+    noted = events.run(4, a, b, c, d)
+    assert noted.index("end a") < min(noted.index("begin c"), noted.index("begin d"))
+    assert noted.index("begin b") < noted.index("end a") and noted[-1] == "end b"
 
 
-@pytest.mark.parametrize("model_nj", [1, 2])
-def test_a_failure_ends_the_run_and_leaves_what_runs_to_end(tmp_path, model_nj):
-    body = "start_job job slow 1 0; start_job job bad 0 2; start_job job never 0 0; wait_for_jobs; echo finished"
-    done, events = run(tmp_path, model_nj, body)
-    assert done.returncode == 2
-    assert "finished" not in done.stdout
-    assert "end slow" in events
-    assert "begin never" not in events
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_failure_lets_the_others_end_and_is_named(at_once):
+    events = Events()
+    bad = events.job("bad", fails=True)
+    jobs = [events.job("slow", 0.5), bad, events.job("never", needs=[bad]), events.job("other")]
+    with pytest.raises(UserError, match=r"bad: no luck\nleft out, because of that: never"):
+        events.run(at_once, *jobs)
+    assert {"end slow", "end other"} <= set(events.noted) and "begin never" not in events.noted
 
 
-def test_ctrl_c_ends_the_jobs_too(tmp_path):
-    script = f"model_nj=2{PREAMBLE}start_job job a 30 0; start_job job b 30 0; wait_for_jobs"
+def test_all_failures_are_named():
+    events = Events()
+    with pytest.raises(UserError, match="2 failed:\na: no luck\nb: no luck"):
+        events.run(2, events.job("a", fails=True), events.job("b", fails=True))
+
+
+INTERRUPTED = """
+import os, sys
+from functools import partial
+from pathlib import Path
+from espnet_ext.recipe.jobs import Job, Scheduler
+from espnet_ext.recipe.processes import run_logged
+def sleep(name):
+    # As asr.sh does: a shell that waits for what it started
+    run_logged(["bash", "-c", f"sleep 60 & touch {name}; wait"], Path(f"{name}.log"))
+try:
+    Scheduler(2, print).work([Job(name, partial(sleep, name)) for name in "abc"])
+except KeyboardInterrupt:
+    print("stopped"); sys.stdout.flush(); os._exit(130)
+"""
+
+
+def test_an_interrupt_ends_all_that_was_started(tmp_path):
+    """Sent to the run alone, not to its group as a terminal does."""
     process = subprocess.Popen(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        start_new_session=True,
+        [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    events = tmp_path / "events"
-    for _ in range(100):
-        if events.exists() and len(events.read_text().splitlines()) == 2:
-            break
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=10) != 0
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not ((tmp_path / "a").exists() and (tmp_path / "b").exists()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=20) == 130 and "stopped" in process.stdout.read()
+    assert not (tmp_path / "c").exists()
     group = subprocess.run(["pgrep", "-g", str(process.pid), "-r", "R,S"], capture_output=True, text=True)
     assert group.stdout == ""
 
 
-def test_threads_are_shared(tmp_path):
-    nproc = tmp_path / "nproc"
-    nproc.write_text("#!/bin/sh\necho 8\n")
-    nproc.chmod(0o755)
-    body = "PATH=.:$PATH; echo threads $(threads_of_each 32) $(threads_of_each 7) $(threads_of_each 2) > events"
-    assert run(tmp_path, 3, body)[1] == ["2 2 1"]
+def test_jobs_run_in_threads_of_their_own():
+    seen = []
+    Scheduler(1, print).work([Job("a", lambda: seen.append(threading.current_thread().name))])
+    assert seen == ["a"]
+
+
+def test_threads_are_shared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    run = recipe(tmp_path, "--model_nj", "3")
+    assert [run.threads_of_each(threads) for threads in (32, 7, 2)] == [2, 2, 1]
+    assert run.commands["cuda_cmd"] == ["run.pl", "--mem", "1G"]

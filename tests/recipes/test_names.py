@@ -1,60 +1,92 @@
-"""Names of experiments (encrl_names.sh): what differs has another name, what is the same is found again."""
+"""Names of experiments: what differs has another name, what is the same is found again, none is too long."""
 
-import subprocess
-from pathlib import Path
+import json
 
-SCRIPT = Path(__file__).parents[2] / "egs2/TEMPLATE/encrl1/encrl_names.sh"
-DEFAULTS = {
-    "expdir": "exp", "feats_type": "raw", "lang": "en", "token_type": "char", "nbpe": "30", "bpemode": "unigram",
-    "speed_perturb_factors": "", "teacher": "", "teacher_config": "conf/teacher.yaml", "teacher_args": "",
-    "encrl_config": "conf/encrl.yaml", "encrl_args": "", "encrl_checkpoint": "", "unlabelled_set": "",
-    "students": "e6 e4", "finetune": "true", "finetune_config": "conf/finetune.yaml", "finetune_args": "",
-    "scratch_config": "conf/scratch.yaml", "scratch_args": "", "layer_selection": "last", "decoder": "greedy",
-    "inference_config": "", "inference_args": "", "inference_tag": "", "inference_asr_model": "valid.cer_ctc.ave.pth",
-    "use_lm": "false", "use_ngram": "false",
-}  # fmt: skip
+import pytest
+
+from espnet_ext.recipe.lineage import encrl_of, find_encrl
+from espnet_ext.recipe.names import MAX_NAME, Names, bounded
+from espnet_ext.record import Record
+from tests.recipes.runs import names
 
 
-def names(directory: Path, *expressions: str, **options: str) -> list[str]:
-    """Returns what shell expressions give after the script was sourced."""
-    setting = "".join(f"{name}='{value}'\n" for name, value in (DEFAULTS | options).items())
-    prints = "".join(f'echo "{expression}"\n' for expression in expressions)
-    done = subprocess.run(
-        ["bash", "-c", f"set -euo pipefail\nasr_opts=()\n{setting}. '{SCRIPT}'\n{prints}"],
-        cwd=directory, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+def made(run: Names) -> list[str]:
+    """What comes of a teacher: EncRL, a start, finetuned students."""
+    students = {model.source: model.exp_dir for model in run.models(run.encrl_exp) if model.name == "e6"}
+    return [str(path) for path in (run.encrl_exp, run.start_dir("e6", "teacher", run.encrl_exp), *students.values())]
 
 
-def test_what_comes_of_another_teacher_has_another_name(tmp_path):
-    made = ("${encrl_exp}", "$(student_start e6 teacher)", "$(student_exp e6 encrl)", "$(student_exp e6 teacher)")
-    plain, changed = names(tmp_path, *made), names(tmp_path, *made, teacher_args="--max_epoch 10")
+def test_names_are_those_of_before():
+    run = names("--students", "e6", "--student_source", "encrl scratch teacher", "--finetune_args", "--max_epoch 3")
+    assert [str(model.exp_dir) for model in run.models(run.encrl_exp)] == [
+        "exp/asr_teacher_raw_en_char",
+        "exp/asr_e6_encrl_raw_en_char_max_epoch3",
+        "exp/asr_e6_scratch_raw_en_char",
+        "exp/asr_e6_teacher_raw_en_char_max_epoch3",
+    ]
+    assert str(run.encrl_exp) == "exp/encrl_e6_raw_en_char"
+    assert run.inference_tag == "greedy_asr_model_valid.cer_ctc.ave"
+    assert str(names("--decoder", "lexicon").token_dir) == "data/en_token_list/char"
+
+
+def test_what_comes_of_another_teacher_has_another_name():
+    sources = ("--student_source", "encrl teacher")
+    plain, changed = made(names(*sources)), made(names(*sources, "--teacher_args", "--max_epoch 10"))
     assert not set(plain) & set(changed)
-    scratch = "$(student_exp e6 scratch)"
-    assert names(tmp_path, scratch) == names(tmp_path, scratch, teacher_args="--max_epoch 10")
+    scratch = ("--student_source", "scratch")
+    assert made(names(*scratch))[2:] == made(names(*scratch, "--teacher_args", "--max_epoch 10"))[2:]
 
 
-def test_a_student_that_is_finished_keeps_the_encrl_it_came_from(tmp_path):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--teacher", "/somewhere/egs2/librispeech/asr1/exp/asr_train_asr_conformer_raw_en_bpe5000_sp/valid.acc.pth"),
+        ("--encrl_config", "conf/encrl.yaml conf/criteria/clip_mae_more.yaml", "--finetune_args", "--max_epoch 3 " * 9),
+        ("--encrl_args", "--optim_conf betas=[0.9,0.98]"),
+        ("--finetune_args", "--optim_conf 'lr=0.1'"),
+    ],
+)  # fmt: skip
+def test_no_name_is_long_or_needs_quoting(words):
+    """A teacher elsewhere, as the documentation shows it, ended in 'File name too long'; a comma split parents."""
+    run, other = (names("--student_source", "encrl teacher", *words, *more) for more in ((), ("--nbpe", "31")))
+    for name in [*made(run), str(run.teacher_exp)]:
+        base = name.rpartition("/")[2]
+        assert len(base) <= MAX_NAME and not set(base) & set("[],'\" ")
+    assert len(set(made(run))) == len(made(run))
+    assert made(run) == made(other)  # with characters as tokens --nbpe says nothing
+
+
+def test_long_names_that_differ_at_their_end_stay_apart():
+    long = "asr_e6_" + "x" * 100
+    assert bounded(long + "a") != bounded(long + "b") and bounded(long).startswith("asr_e6_xxx")
+
+
+def finish(directory, kind, students=(), **about) -> None:
+    (directory / "model").parent.mkdir(parents=True, exist_ok=True)
+    made_of = {"config": {"students": {name: {} for name in students}}, "arguments": []}
+    Record(directory, {"kind": kind, "state": "finished", "made_of": made_of, **about}).write()
+
+
+def test_a_student_that_is_finished_keeps_the_encrl_it_came_from(tmp_path, monkeypatch):
     """It does not depend on the students beside it, so another set of students trains it no second time."""
-    (e4, tag, student) = names(tmp_path, "${encrl_exp}", "${encrl_tag}_${suffix}${sp}", "$(student_exp e4 encrl)",
-                               students="e4")  # fmt: skip
-    for name in (e4, student):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / ".trained").touch()
-    (tmp_path / student / "checkpoint.pth").touch()
-    (tmp_path / e4 / ".students").write_text(f"{tag} e4\n")
-    (tmp_path / student / "lineage.yaml").write_text(f"{{model: e4, source: encrl, parents: [{e4}]}}\n")
-    both, found = names(tmp_path, "${encrl_exp}", f"$(encrl_of {student})")
-    assert found == e4 != both
-    (tmp_path / student / "checkpoint.pth").unlink()  # not begun: of the present run
-    assert names(tmp_path, f"$(encrl_of {student})") == [both]
+    monkeypatch.chdir(tmp_path)
+    alone, both = names("--students", "e4"), names("--students", "e6 e4")
+    finish(alone.encrl_exp, "encrl", ["e4"], family=alone.family)
+    student = alone.models(alone.encrl_exp)[-1].exp_dir
+    finish(student, "student", encrl=str(alone.encrl_exp))
+    assert encrl_of(both, student, both.encrl_exp) == both.encrl_exp  # not begun: of the present run
+    (student / "checkpoint.pth").touch()
+    assert encrl_of(both, student, both.encrl_exp) == alone.encrl_exp != both.encrl_exp
 
 
-def test_a_finished_encrl_of_more_students_serves(tmp_path):
-    more, tag = names(tmp_path, "${encrl_exp}", "${encrl_tag}_${suffix}${sp}", students="e6 e4 e2")
-    (tmp_path / more).mkdir(parents=True)
-    (tmp_path / more / ".trained").touch()
-    (tmp_path / more / ".students").write_text(f"{tag} e6 e4 e2\n")
-    assert names(tmp_path, "${encrl_exp}", students="e4") == [more]
-    assert names(tmp_path, "${encrl_exp}", students="e4", encrl_args="--max_epoch 1") != [more]
+def test_a_finished_encrl_of_more_students_serves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more, one = names("--students", "e6 e4 e2"), names("--students", "e4")
+    assert find_encrl(one) == one.encrl_exp
+    finish(more.encrl_exp, "encrl", ["e6", "e4", "e2"], family=more.family)
+    assert find_encrl(one) == more.encrl_exp
+    other = names("--students", "e4", "--encrl_args", "--max_epoch 1")
+    assert find_encrl(other) == other.encrl_exp
+    content = json.loads((more.encrl_exp / "run.json").read_text())
+    Record(more.encrl_exp, content | {"state": "begun"}).write()
+    assert find_encrl(one) == one.encrl_exp  # not finished

@@ -1,81 +1,76 @@
-"""Stages 14-15 (encrl_publish.sh): which students they take, and that they never end without having made anything."""
+"""Stages 14-15: which students they take, and that they never end without having made anything."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-TEMPLATE = Path(__file__).parents[2] / "egs2/TEMPLATE/encrl1"
-PREAMBLE = f"""
-set -euo pipefail
-log() {{ echo "$*"; }}
-die() {{ echo "error: $*" >&2; exit 2; }}
-min() {{ [ "$1" -le "$2" ] && echo "$1" || echo "$2"; }}
-in_range() {{ [ "${{stage}}" -le "$2" ] && [ "${{stop_stage}}" -ge "$1" ]; }}
-stage=1 stop_stage=10000 skip_export=true skip_upload_hf=true student_source=encrl students=e1 asr_opts=()
-python=python3 teacher_exp=exp/teacher inference_tag=greedy test_sets=test lang=en
-hf_repo=user/name hf_license= hf_args=
-student_exp() {{ echo "exp/$1_$2"; }}
-. "{TEMPLATE}/encrl_train.sh"
-. "{TEMPLATE}/encrl_publish.sh"
-"""
+from espnet_ext.errors import UserError
+from espnet_ext.recipe.publish import check_publication, published, upload
+from tests.recipes.runs import recipe
+
+EXPORT = ("--skip_export", "false")
 
 
-def run(body: str, directory: Path | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        ["bash", "-c", f"{PREAMBLE}{body}"], cwd=directory, capture_output=True, text=True, check=False
-    )
+def chosen(directory: Path, sources: str, *options: str) -> list[str]:
+    run = recipe(directory, "--students", "e1", "--student_source", sources, *options)
+    check_publication(run)
+    return [model.source for model in published(run)]
 
 
-def chosen(sources: str, options: str = "skip_export=false") -> list[str]:
-    models = " ".join(f"'e1 {source} exp/e1_{source} model.pth'" for source in sources.split())
-    done = run(
-        f"student_source='{sources}' {options}; student_models=({models})\nchoose_published\n"
-        'for model in "${published[@]}"; do cut -d" " -f2 <<< "${model}"; done'
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
-def test_students_from_scratch_alone_are_published():
-    assert chosen("scratch") == ["scratch"]
+def test_students_from_scratch_alone_are_published(tmp_path):
+    assert chosen(tmp_path, "scratch", *EXPORT) == ["scratch"]
 
 
 @pytest.mark.parametrize("sources", ["encrl scratch", "scratch teacher"])
-def test_beside_others_they_are_left_out_and_that_is_said(sources):
-    said, *models = chosen(sources)
+def test_beside_others_they_are_left_out_and_that_is_said(tmp_path, sources, capsys):
+    others = [sources.replace("scratch", "").strip()]
+    assert chosen(tmp_path, sources, *EXPORT) == others
+    said = capsys.readouterr().out
     assert "students from scratch are left out" in said and "--student_source scratch" in said
-    assert models == [sources.replace("scratch", "").strip()]
-    assert chosen(sources, "skip_export=true") == models  # a run that publishes nothing says nothing
+    assert chosen(tmp_path, sources) == others and capsys.readouterr().out == ""  # publishes nothing, says nothing
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ("stage=14 stop_stage=14", "stages 14-14 would make nothing: give --skip_packing false"),
-        ("stage=14", "stages 14-15 would make nothing"),
-        ("stage=15 skip_export=false", "or --skip_upload_hf false"),
-        ("stage=14 skip_export=false students=", "--students none"),
+        (("--stage", "14", "--stop_stage", "14"), "stages 14-14 would make nothing: give --skip_packing false"),
+        (("--stage", "14"), "stages 14-15 would make nothing"),
+        (("--stage", "15", *EXPORT), "or --skip_upload_hf false"),
+        (("--stage", "14", *EXPORT, "--students", "none"), "--students none"),
+        (("--skip_upload_hf", "false", "--hf_license", "mit"), "--hf_repo is empty"),
+        (("--skip_upload_hf", "false", "--hf_repo", "user/name"), "--hf_license is empty"),
     ],
 )
-def test_stages_that_would_make_nothing_are_refused(options, message):
-    done = run(f"{options}; check_publication")
-    assert done.returncode == 2 and message in done.stderr
+def test_stages_that_would_make_nothing_are_refused(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        check_publication(recipe(tmp_path, *options))
 
 
 @pytest.mark.parametrize(
     "options",
-    ["stage=1", "stage=12 stop_stage=13", "stage=14 skip_export=false", "stage=14 asr_opts=(--skip_packing false)"],
+    [
+        (),
+        ("--stage", "12", "--stop_stage", "13"),
+        ("--stage", "14", *EXPORT),
+        ("--stage", "14", "--skip_packing", "false"),
+    ],
 )
-def test_other_runs_are_not_refused(options):
-    assert run(f"{options}; check_publication").returncode == 0
+def test_other_runs_are_not_refused(tmp_path, options):
+    check_publication(recipe(tmp_path, *options))
 
 
-def test_an_upload_from_scratch_compares_with_what_there_is(tmp_path):
+def test_an_upload_compares_with_what_there_is(tmp_path):
     """No teacher was trained, and the student is no comparison for itself."""
-    (tmp_path / "exp/e1_scratch/greedy").mkdir(parents=True)
-    done = run("python=echo; upload_model e1 exp/e1_scratch model.pth", tmp_path)
-    assert done.returncode == 0 and "--compare_to --inference_tag" in done.stdout
-    (tmp_path / "exp/teacher/greedy").mkdir(parents=True)
-    done = run("python=echo; upload_model e1 exp/e1_encrl model.pth", tmp_path)
-    assert "--compare_to exp/teacher exp/e1_scratch --inference_tag" in done.stdout
+    shown = []
+    for source, there in (("scratch", "asr_e1_scratch_raw_en_char"), ("encrl", "asr_teacher_raw_en_char")):
+        run = recipe(tmp_path, "--hf_repo", "user/name", "--students", "e1", "--student_source", source)
+        (tmp_path / "exp" / there / run.names.inference_tag).mkdir(parents=True)
+        run.show = lambda _, command: shown.append(command)
+        upload(run)
+    compared = [words[words.index("--compare_to") + 1 : words.index("--inference_tag")] for words in shown]
+    assert compared == [[], ["exp/asr_teacher_raw_en_char", "exp/asr_e1_scratch_raw_en_char"]]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from espnet_ext.record import Record
+
 INFERENCE_TAG = "decode"
 REFERENCES = {f"utt{n}": "one two three four five six seven eight nine ten" for n in range(4)}
 
@@ -46,6 +48,14 @@ def recipe(tmp_path, monkeypatch):
     return Recipe(tmp_path)
 
 
+def record(folder: Path, model: str, source: str, parents: list[str]) -> None:
+    """Writes the run.json of a finished training; `source` ends in `_only` where it had none of its own."""
+    init = source.removesuffix("_only")
+    content = {"kind": "student", "model": model, "init": init, "finetuned": init == source, "state": "finished"}
+    made_of = {"config": {}, "arguments": [], "inputs": {}, "parents": dict.fromkeys(parents, "0" * 64)}
+    Record(folder, content | {"made_of": made_of}).write()
+
+
 class Recipe:
     """Makes what training, decoding and scoring leave behind."""
 
@@ -65,7 +75,7 @@ class Recipe:
         states = {"model": model.state_dict(), "reporter": _reporter(epochs, seconds)}
         torch.save(states | {"optimizers": [], "schedulers": [], "scaler": None}, folder / "checkpoint.pth")
         if lineage is not None:
-            (folder / "lineage.yaml").write_text(yaml.safe_dump(lineage))
+            record(folder, **lineage)
         return Path("exp") / name
 
     def score(

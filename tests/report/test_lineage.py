@@ -4,11 +4,11 @@ import json
 import os
 
 import pytest
-import yaml
 
 from espnet_ext.errors import UserError
 from espnet_ext.report.collect import collect
 from espnet_ext.report.lineage import trace
+from tests.report.conftest import record
 
 CTC = [{"loss": 9.0}, {"loss": 4.0}]
 ENCRL = [{"loss": 3.0, "e4_loss": 2.0, "e2_loss": 1.0}] * 3
@@ -28,7 +28,7 @@ def test_cost_of_every_stage(recipe, exp, monkeypatch):
     recipe.train(f"{exp}asr_teacher_x", 2, CTC, 50.0, {"model": "teacher", "source": "teacher", "parents": []})
     encrl(recipe, exp, teacher=f"exp/{exp}asr_teacher_x/valid.loss.ave.pth")
     decode_dir = recipe.root / student(recipe, exp).decode_dir
-    monkeypatch.chdir(recipe.root.parent)  # paths in lineage.yaml start at the recipe, wherever the report is made
+    monkeypatch.chdir(recipe.root.parent)  # paths in run.json start at the recipe, wherever the report is made
     run = collect(decode_dir, [])
     assert (run.own_sec, run.own_epochs, run.encrl_epochs) == (pytest.approx(20), 2, 3)
     assert run.encrl_share_sec == pytest.approx(60 / 2)
@@ -76,9 +76,7 @@ def test_a_model_without_finetuning_has_no_own_cost(recipe, source, share):
     parent = "encrl_x" if source == "encrl_only" else "asr_teacher_x"
     folder = recipe.root / "exp/encrl_x/e2"
     folder.mkdir()
-    (folder / "lineage.yaml").write_text(
-        yaml.safe_dump({"model": "e2", "source": source, "parents": [f"exp/{parent}"]})
-    )
+    record(folder, "e2", source, [f"exp/{parent}"])
     run = collect(folder / "decode", [])
     assert (run.own_sec, run.total_sec, run.teacher_sec) == (0, pytest.approx(share), pytest.approx(100))
     assert not any("finished epoch" in note for note in run.notes)
@@ -107,8 +105,16 @@ def test_what_is_not_known_is_not_zero(recipe):
     assert any("EncRL training is not found" in note for note in lost.notes)
 
 
-def test_a_broken_lineage_is_named(recipe):
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "is not as it was written"),  # as a full disk leaves it
+        ("[]", "it lacks kind, state or made_of"),
+        ('{"kind": "student", "state": "finished", "made_of": {}, "model": "e2"}', "no 'init' in it"),
+    ],
+)
+def test_a_broken_record_is_named(recipe, text, message):
     exp_dir = recipe.train("asr_e2_x", 1, CTC, 1.0, None)
-    (exp_dir / "lineage.yaml").write_text("{model: e2}")
-    with pytest.raises(UserError, match=r"asr_e2_x/lineage.yaml: no 'source'"):
+    (exp_dir / "run.json").write_text(text)
+    with pytest.raises(UserError, match=f"asr_e2_x/run.json.*{message}"):
         trace(exp_dir, [])

@@ -14,6 +14,7 @@ import soundfile
 import torch
 import yaml
 
+from espnet_ext.recovery import recover
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 EPOCHS = 4
@@ -138,7 +139,7 @@ def test_killed_run_ends_like_an_uninterrupted_one(data, reference, tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    subprocess.run([sys.executable, "-m", "espnet_ext.bin.recover", "--exp_dir", str(output_dir)], check=True)
+    recover(output_dir)
     train(data, output_dir)
     assert history(output_dir) == history(reference)
     for name in ("valid.e2_loss.ave.pth", "valid.e1_loss.ave.pth", f"{EPOCHS}epoch.pth"):

@@ -3,8 +3,8 @@
 # (train_960 is all of training, dev is dev_clean and dev_other), but for its download of text for language models.
 set -euo pipefail
 
-# shellcheck source=egs2/TEMPLATE/encrl1/local_librispeech.sh
-. ../../TEMPLATE/encrl1/local_librispeech.sh
+# shellcheck source=egs2/TEMPLATE/encrl1/local/librispeech.sh
+. ../../TEMPLATE/encrl1/local/librispeech.sh
 SECONDS=0
 
 # shellcheck disable=SC2034 # parse_options.sh prints it

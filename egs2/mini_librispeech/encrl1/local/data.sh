@@ -3,8 +3,8 @@
 # is set, else Mini LibriSpeech (OpenSLR 31: train-clean-5, dev-clean-2) and test-clean (OpenSLR 12), downloaded: 0.8 GB.
 set -euo pipefail
 
-# shellcheck source=egs2/TEMPLATE/encrl1/local_librispeech.sh
-. ../../TEMPLATE/encrl1/local_librispeech.sh
+# shellcheck source=egs2/TEMPLATE/encrl1/local/librispeech.sh
+. ../../TEMPLATE/encrl1/local/librispeech.sh
 SECONDS=0
 
 test_clean=true  # false: prepare no data/test_clean (then give run.sh --test_sets dev_clean).

@@ -3,8 +3,8 @@
 # the segments that scoring ignores, <unk> as [unk], suffixes joined ("it 's" -> "it's"), training segments a little longer.
 set -euo pipefail
 
-# shellcheck source=egs2/TEMPLATE/encrl1/local_corpus.sh
-. ../../TEMPLATE/encrl1/local_corpus.sh
+# shellcheck source=egs2/TEMPLATE/encrl1/local/corpus.sh
+. ../../TEMPLATE/encrl1/local/corpus.sh
 SECONDS=0
 
 data_type=legacy  # legacy: dev and test of releases 1 and 2; speaker-adaptation: the other partition of release 3.

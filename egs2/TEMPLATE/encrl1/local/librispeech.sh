@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Sourced by local/data.sh of the LibriSpeech recipes. The preparation itself is ESPnet's.
 
-# shellcheck source=egs2/TEMPLATE/encrl1/local_corpus.sh
-. ../../TEMPLATE/encrl1/local_corpus.sh
+# shellcheck source=egs2/TEMPLATE/encrl1/local/corpus.sh
+. ../../TEMPLATE/encrl1/local/corpus.sh
 
 # split, path at OpenSLR, MD5 as published there (md5sum.txt), utterances
 librispeech_splits="

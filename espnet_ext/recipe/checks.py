@@ -1,0 +1,105 @@
+"""What can be found wrong before any work is found before any work."""
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espnet_ext.errors import UserError
+from espnet_ext.recipe.publish import check_publication
+from espnet_ext.record import Record
+
+if TYPE_CHECKING:
+    from espnet_ext.recipe.recipe import Recipe
+
+
+def check(recipe: "Recipe") -> None:
+    """Checks options, configurations and the machine.
+
+    Raises:
+        UserError: something would fail later.
+    """
+    options = recipe.options
+    check_publication(recipe)
+    for name in options.students:
+        path = Path(options.conf_dir, f"{name}.yaml")
+        if options.covers(1, 11) and not path.is_file():
+            raise UserError(f"--students: {path} does not exist; each student NAME needs {options.conf_dir}/NAME.yaml")
+    if options.covers(11):
+        check_teacher(recipe)
+    if options.covers(1, 11):
+        _check_trainings(recipe)
+    if options.gpu_inference and options.covers(12):
+        check_gpu(recipe, "--gpu_inference true", "--gpu_inference false")
+
+
+def _check_trainings(recipe: "Recipe") -> None:
+    """Builds what is still to be trained; what is trained must be what the options ask for."""
+    from espnet_ext.recipe.train import refused, trainings
+
+    options, todo = recipe.options, []
+    for training in trainings(recipe):
+        made_of = training.made_of({}, {})
+        refused(recipe, training, made_of, ("config", "arguments"))
+        record = Record.read(training.exp_dir)
+        same = (
+            record is not None
+            and record.is_finished
+            and all(record.made_of[key] == made_of[key] for key in ("config", "arguments"))
+        )
+        todo += [] if same else [training]
+    if not todo:
+        return
+    if options.ngpu and options.covers(11):
+        check_gpu(recipe, f"--ngpu {options.ngpu}", "--ngpu 0 --gpu_inference false")
+    if options.stage > 10 and not (recipe.names.stats_dir / "valid" / "text_shape").is_file():
+        raise UserError(f"{recipe.names.stats_dir} has no statistics, which training needs: begin with --stage 10")
+    recipe.say("Checking configurations")
+    from espnet_ext.recipe.configs import check_configs
+
+    check_configs([training.config for training in todo], options.nbpe, Path(options.expdir))
+
+
+def check_gpu(recipe: "Recipe", option: str, instead: str) -> None:
+    """Raises a `UserError` where jobs run on this machine and it has no GPU."""
+    if not recipe.commands["cuda_cmd"][0].endswith(("run.pl", "stdout.pl")):
+        return  # they run elsewhere
+    devices = [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd"), *Path("/dev").glob("dxg")]
+    if not devices or os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
+        raise UserError(f"{option}: this machine has no GPU that can be used; use {instead}")
+
+
+def check_teacher(recipe: "Recipe") -> None:
+    """Raises a `UserError` for a --teacher that does not exist, without asking a hub for a mistyped path."""
+    source = recipe.options.teacher
+    if not source or not recipe.options.needs_teacher:
+        return
+    if not Path(source).exists() and (not _is_tag(source) or Path(source.split("/")[0]).is_dir()):
+        near = _nearest(Path(source))
+        raise UserError(f"--teacher: {source} does not exist{near and f'; did you mean {near}?'}")
+    record = Record.read(recipe.names.teacher_exp)
+    if record is None or record.damaged() or record.made_of.get("teacher") != source:
+        from espnet_ext.model_files import find_model_files
+
+        find_model_files(source)
+
+
+def _is_tag(source: str) -> bool:
+    """Whether a name can be one of a model on a hub: user/name, user/name@revision."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?", source) is not None and not source.endswith(
+        (".pth", ".zip")
+    )
+
+
+def _nearest(path: Path) -> str:
+    """Returns the path with its first missing part as it is written there, "" where nothing is like it."""
+    parts = path.parts
+    for place in range(len(parts)):
+        if not Path(*parts[: place + 1]).exists():
+            parent = Path(*parts[:place])
+            found = get_close_matches(
+                parts[place], [child.name for child in parent.iterdir()] if parent.is_dir() else [], n=1
+            )
+            return str(Path(parent, *found, *parts[place + 1 :])) if found else ""
+    return ""

@@ -1,0 +1,188 @@
+"""EncRL of all students in stage 11: the check of the teacher, its cache, audio without transcripts, the training."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espnet_ext.config import read_config
+from espnet_ext.errors import UserError
+from espnet_ext.files import atomic, file_sha256
+from espnet_ext.recipe.configs import Config
+from espnet_ext.recipe.lineage import checkpoint_digest
+from espnet_ext.recipe.processes import locked
+from espnet_ext.record import Record
+
+if TYPE_CHECKING:
+    from espnet_ext.recipe.recipe import Recipe
+    from espnet_ext.recipe.train import Training
+
+
+def training(recipe: "Recipe") -> "Training":
+    """Returns the training of EncRL."""
+    from espnet_ext.recipe.train import Training
+
+    options, exp_dir = recipe.options, recipe.encrl_exp
+    files = {name: f"{options.conf_dir}/{name}.yaml" for name in options.students}
+    seed = int(options.seed) if options.seed else None
+    config = Config(
+        options.encrl_config, files, options.encrl_args, "--encrl_args", seed, "encrl", options.teacher_cache
+    )
+    about = {"model": "encrl", "init": "encrl", "family": recipe.names.family, "differs": {}}
+    outputs = [f"valid.{name}_loss.ave.pth" for name in options.students]
+    title = f"EncRL {'+'.join(options.students)}"
+    return Training(title, exp_dir, "encrl", config, outputs, lambda told, _: command(recipe, told), about)
+
+
+def align(recipe: "Recipe", job: "Training", read: Mapping[str, str]) -> None:
+    """Checks the teacher, caches its outputs where asked, and trains."""
+    from espnet_ext.recipe.train import run_training
+
+    teacher = recipe.names.teacher_model
+    check_teacher(recipe, teacher)
+    if recipe.options.unlabelled_set:
+        directory = join_unlabelled(recipe)
+        read = {**read, f"unlabelled audio ({directory}/wav.scp)": recipe.audio.of(directory / "wav.scp")}
+    parents = {str(teacher.parent): checkpoint_digest(teacher)}
+    run_training(recipe, job, read, parents=parents)
+
+
+def check_teacher(recipe: "Recipe", teacher: Path) -> None:
+    """Shows the teacher's error rates once, before anything is made of it."""
+    options, record = recipe.options, Record.read(teacher.parent)
+    known, now = (record.content.get("checked") if record else None) or {}, checkpoint_digest(teacher)
+    if known.get("sha256") != now:
+        output = recipe.log_dir / f"check_teacher.{os.getpid()}.txt"  # several runs may share the teacher
+        gpus = int(options.gpu_inference)
+        log = output.with_suffix(".log")
+        words = ("--teacher", str(teacher), "--data_dir", str(options.data / options.valid_set))
+        words += ("--audio_format", options.audio_format, "--ngpu", str(gpus), "--output", str(output))
+        kind = "cuda_cmd" if gpus else "decode_cmd"
+        call = recipe.submit(kind, gpus, log, "espnet_ext.bin.check_teacher", *words)
+        recipe.step("check_teacher", call, job_log=log)
+        known = {"sha256": now, "text": output.read_text(encoding="utf-8").strip()}
+        output.unlink()
+        log.unlink(missing_ok=True)
+        if record is not None:
+            record.content["checked"] = known
+            record.write()
+    recipe.say(f"Stage 11: teacher: {known['text']}")
+
+
+def encrl_set(recipe: "Recipe") -> str:
+    """Name of the set that EncRL trains on."""
+    options = recipe.options
+    return options.train_set + options.sp + (options.unlabelled_set and f"_{options.unlabelled_set}")
+
+
+def cache_teacher(recipe: "Recipe", told: Path) -> list[str]:
+    """Computes the teacher's outputs for training and validation; returns the data options that give them to EncRL."""
+    options, words = recipe.options, []
+    jobs = options.ngpu or min(options.nj, len(os.sched_getaffinity(0)))
+    for part, name in (("train", encrl_set(recipe)), ("valid", options.valid_set)):
+        directory = recipe.names.teacher_exp / "cache" / name
+        log = directory.with_name(f"{name}.log")
+        recipe.say(f"Stage 11: teacher cache of {name} ({directory})")
+        log.unlink(missing_ok=True)
+        call = recipe.submit(
+            "cuda_cmd" if options.ngpu else "train_cmd", options.ngpu, log, "espnet_ext.bin.cache_teacher",
+            "--teacher", str(recipe.names.teacher_model), "--config", str(told), "--data_dir", str(options.data / name),
+            "--output_dir", str(directory), "--dtype", options.teacher_cache_dtype,
+            "--audio_format", options.audio_format, "--nj", str(jobs), "--ngpu", str(options.ngpu),
+        )  # fmt: skip
+        with recipe.terminal.bar(log, lambda line: recipe.say(f"Stage 11: {line}")):
+            recipe.step(f"cache_{name}", call, job_log=log)
+        for path in sorted(directory.glob("*.scp")):
+            words += [f"--{part}_data_path_and_name_and_type", f"{path},{path.stem},kaldi_ark"]
+    return [*words, "--allow_variable_data_keys", "true"]
+
+
+def join_unlabelled(recipe: "Recipe") -> Path:
+    """Makes the training set and --unlabelled_set one; returns its directory."""
+    options = recipe.options
+    source = options.data / options.unlabelled_set
+    labelled, directory = options.data / (options.train_set + options.sp), options.data / encrl_set(recipe)
+    if not (source / "utt2num_samples").is_file():
+        raise UserError(
+            f"{source.absolute()} is not there: --unlabelled_set {options.unlabelled_set} is formatted in "
+            f"stage 3 from data/{options.unlabelled_set} (wav.scp, utt2spk, spk2utt, segments if any)"
+        )
+    known = {line.split()[0] for line in (labelled / "utt2spk").read_text(encoding="utf-8").splitlines()}
+    lengths = [line.split() for line in (source / "utt2num_samples").read_text(encoding="utf-8").splitlines()]
+    if twice := next((name for name, _ in lengths if name in known), None):
+        raise UserError(
+            f"--unlabelled_set {options.unlabelled_set}: utterance {twice} is in {labelled.name} too; rename it"
+        )
+    shapes = recipe.names.stats_dir / "train" / "speech_shape"
+    limits = [float(options.asr.get(f"{kind}_wav_duration", value)) for kind, value in (("min", 0.1), ("max", 20))]
+    read = {str(path): file_sha256(path) for path in (source / "wav.scp", labelled / "wav.scp", shapes)}
+    with locked(options.data / f".{directory.name}.lock", waiting=lambda: None):  # several runs may share the data
+        record = Record.read(directory)
+        made_of = {"config": {}, "arguments": [str(limit) for limit in limits], "inputs": read, "parents": {}}
+        if record is not None and record.is_finished and not record.changes(made_of):
+            return directory
+        recipe.say(f"Stage 11: {labelled.name} and {options.unlabelled_set} together ({directory})")
+        record = Record.begin(directory, "data", made_of)
+        import humanfriendly
+
+        low, high = (int(limit * humanfriendly.parse_size(options.fs)) for limit in limits)
+        kept = [f"{name} {length}\n" for name, length in lengths if low < int(length) < high]
+        filtered = source.with_name(f"{source.name}_within_limits")
+        recipe.step(
+            "unlabelled_copy", ["utils/copy_data_dir.sh", "--validate_opts", "--non-print", str(source), str(filtered)]
+        )
+        (filtered / "utt2num_samples").write_text("".join(kept), encoding="utf-8")
+        names = {line.split()[0] for line in kept}
+        scp = (source / "wav.scp").read_text(encoding="utf-8").splitlines(keepends=True)
+        (filtered / "wav.scp").write_text("".join(line for line in scp if line.split()[0] in names), encoding="utf-8")
+        recipe.step("unlabelled_filter", ["utils/fix_data_dir.sh", str(filtered)])
+        join = [
+            "utils/combine_data.sh",
+            "--extra-files",
+            "utt2num_samples",
+            str(directory),
+            str(labelled),
+            str(filtered),
+        ]
+        recipe.step("unlabelled_join", join)
+        with atomic(directory / "speech_shape") as temporary:
+            temporary.write_text(shapes.read_text(encoding="utf-8") + "".join(kept), encoding="utf-8")
+        record.finish(["speech_shape", "wav.scp"])
+    return directory
+
+
+def command(recipe: "Recipe", told: Path) -> list[str]:
+    """Returns the call of ESPnet's launcher for EncRL, whose task asr.sh cannot call; the options are asr.sh's."""
+    options, names, exp_dir = recipe.options, recipe.names, recipe.encrl_exp
+    train, valid = options.data / encrl_set(recipe), options.data / options.valid_set
+    kind = "kaldi_ark" if "ark" in options.audio_format else "sound"
+    # Audio without transcripts: EncRL needs none, and ESPnet's loader takes no file that lacks utterances.
+    text = [] if options.unlabelled_set else ["--train_data_path_and_name_and_type", f"{train}/text,text,text"]
+    shape = train / "speech_shape" if options.unlabelled_set else names.stats_dir / "train" / "speech_shape"
+    normalize = []
+    if options.feats_normalize == "global_mvn":
+        stats = names.stats_dir / "train" / "feats_stats.npz"
+        normalize = ["--normalize", "global_mvn", "--normalize_conf", f"stats_file={stats}"]
+    cuda = shlex.join(recipe.commands["cuda_cmd"])
+    log = exp_dir / "train.log"
+    job = exp_dir.name if "queue" in cuda else str(log)  # as in asr.sh: Grid Engine takes no slash
+    students = [f"{name}={options.conf_dir}/{name}.yaml" for name in read_config(told)["students"]]
+    cached = cache_teacher(recipe, told) if options.teacher_cache else []
+    python = shlex.split(options.python)
+    return [
+        *python, "-m", "espnet2.bin.launch", "--cmd", f"{cuda} --name {job}", "--log", str(log),
+        "--ngpu", str(options.ngpu), "--num_nodes", str(options.num_nodes),
+        "--init_file_prefix", f"{exp_dir}/.dist_init_", "--multiprocessing_distributed", "true", "--",
+        *python, "-m", "espnet_ext.bin.encrl_train", "--config", str(told), "--teacher", str(names.teacher_model),
+        "--students", *students, "--use_preprocessor", "true", "--resume", "true", "--output_dir", str(exp_dir),
+        "--bpemodel", str(names.token_dir / "bpe.model") if options.token_type == "bpe" else "none",
+        "--token_type", options.token_type, "--token_list", str(names.token_dir / "tokens.txt"),
+        "--non_linguistic_symbols", options.nlsyms_txt, "--cleaner", options.cleaner, "--g2p", options.g2p,
+        "--frontend_conf", f"fs={options.fs}", *normalize,
+        "--train_data_path_and_name_and_type", f"{train}/wav.scp,speech,{kind}", *text,
+        "--valid_data_path_and_name_and_type", f"{valid}/wav.scp,speech,{kind}",
+        "--valid_data_path_and_name_and_type", f"{valid}/text,text,text",
+        "--train_shape_file", str(shape), "--valid_shape_file", str(names.stats_dir / "valid" / "speech_shape"),
+        "--fold_length", "80000", *cached, *options.encrl_args.split(),
+    ]  # fmt: skip

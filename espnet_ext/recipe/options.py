@@ -1,0 +1,250 @@
+"""Every option of a recipe: its default, type and help. Needs the standard library only: --help works at once."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from espnet_ext.errors import UserError, did_you_mean
+
+Words = tuple[str, ...]
+SOURCES = ("encrl", "scratch", "teacher")
+DECODERS = ("greedy", "beam", "lexicon", "cuda_beam", "espnet")
+# Options of asr.sh that the recipe sets itself, for each model.
+MANAGED = (
+    "asr_task asr_tag asr_exp asr_config asr_args asr_stats_dir pretrained_model ignore_init_mismatch use_lightning "
+    "download_model lm_args num_splits_asr num_ref num_inf use_k2 use_streaming use_maskctc"
+).split()
+
+
+def _option(default: Any, help: str, group: str = "") -> Any:
+    return field(default=default, metadata={"help": help, "group": group})
+
+
+@dataclass
+class Options:
+    """The options of one run. Words are separated by blanks on the command line; true and false are written out."""
+
+    stage: int = _option(1, "First stage to run.", "General configuration")
+    stop_stage: int = _option(10000, "Last stage to run.")
+    ngpu: int = _option(1, "Number of GPUs of each training (0: use the CPU).")
+    num_nodes: int = _option(1, "Number of machines of each training.")
+    gpu_inference: bool = _option(False, "Decode on a GPU.")
+    nj: int = _option(
+        32, "Number of parallel jobs; also the CPU threads of trainings with --ngpu 0 (at most all cores)."
+    )
+    inference_nj: int = _option(0, "Number of parallel jobs in decoding (default: --nj).")
+    model_nj: int = _option(
+        1, "Number of models trained, decoded or scored at once; they share --nj, and with run.pl the GPUs."
+    )
+    dumpdir: str = _option("dump", "Directory of the formatted data.")
+    expdir: str = _option("exp", "Directory of the experiments.")
+    python: str = _option("python3", "Python that runs ESPnet's commands.")
+    seed: str = _option("", "Seed of all trainings (default: that of each config); use another --expdir for each.")
+    on_change: str = _option(
+        "",
+        "What to do with an experiment that no longer matches data, configuration or parents: redo, keep or fail "
+        "(default: fail for trainings, redo for decoding and scores).",
+    )
+    list_models: bool = _option(False, "Print the models of the run and their directories as YAML, and stop.")
+    verbose: bool = _option(False, "Show the output of asr.sh instead of writing it to <expdir>/log.")
+
+    conf_dir: str = _option(
+        "conf",
+        "Directory of the configurations below.",
+        'Models. A config may be several files, e.g. "conf/encrl.yaml conf/criteria/clip.yaml": later ones overwrite.',
+    )
+    teacher: str = _option(
+        "", "Large model: experiment directory, checkpoint, packed zip or model-zoo tag. Empty: train one."
+    )
+    teacher_config: Words = _option((), "Config of the teacher trained here (default: <conf_dir>/teacher.yaml).")
+    teacher_args: str = _option("", 'Arguments for its training, e.g., "--max_epoch 10". They overwrite the config.')
+    students: Words = _option(
+        ("e6", "e4", "e2"), "Names of the students; <conf_dir>/<name>.yaml describes each. none: the teacher alone."
+    )
+    teacher_cache: bool = _option(
+        False, "Compute the teacher's outputs once, to disk (<teacher experiment>/cache), instead of in every epoch."
+    )
+    teacher_cache_dtype: str = _option("int16", "Type of the cached values: float32, int16 or int8.")
+    student_source: Words = _option(
+        ("encrl",),
+        "How students start, one or more of: encrl (step 1 of the paper), scratch (random), teacher (layers of the "
+        "teacher, no EncRL).",
+    )
+    layer_selection: str = _option(
+        "last", "Layers taken from the teacher with --student_source teacher: last, first, even."
+    )
+
+    finetune: bool = _option(
+        True, "false: leave students as EncRL or the teacher's layers make them.", "Training of the students"
+    )
+    encrl_config: Words = _option((), "Config of EncRL (default: <conf_dir>/encrl.yaml).")
+    encrl_args: str = _option("", 'Arguments for EncRL, e.g., "--max_epoch 10". They overwrite the config.')
+    encrl_checkpoint: str = _option(
+        "", "File of the EncRL experiment that students start from (default: the best of each student)."
+    )
+    finetune_config: Words = _option((), "Config of CTC finetuning (default: <conf_dir>/finetune.yaml).")
+    finetune_args: str = _option("", 'Arguments for finetuning, e.g., "--max_epoch 3". They overwrite the config.')
+    scratch_config: Words = _option((), "Config of training from scratch (default: <conf_dir>/scratch.yaml).")
+    scratch_args: str = _option("", "Arguments for training from scratch. They overwrite the config.")
+
+    train_set: str = _option("", "Name of the training set.", "Data, tokens and features (see asr.sh)")
+    valid_set: str = _option("", "Name of the validation set.")
+    test_sets: Words = _option((), "Names of the test sets.")
+    unlabelled_set: str = _option(
+        "", "Name of a set without transcripts (data/<name>, no file text) that joins the training set in EncRL."
+    )
+    lang: str = _option("noinfo", "Language of the corpus, in names of directories.")
+    token_type: str = _option("bpe", "Kind of tokens (char or bpe).")
+    nbpe: int = _option(30, "Number of BPE tokens.")
+    bpemode: str = _option("unigram", "Mode of BPE (unigram or bpe).")
+    feats_type: str = _option("raw", "Feature type; EncRL takes raw audio.")
+    feats_normalize: str = _option("global_mvn", "Normalization layer.")
+    audio_format: str = _option("flac", "Audio format: wav, flac, wav.ark, flac.ark.")
+    fs: str = _option("16k", "Sampling rate.")
+    speed_perturb_factors: str = _option("", 'Speeds of the training set, e.g. "0.9 1.0 1.1".')
+    nlsyms_txt: str = _option("none", "List of non-linguistic symbols.")
+    cleaner: str = _option("none", "Text cleaner.")
+    g2p: str = _option("none", "g2p method.")
+
+    decoder: str = _option(
+        "greedy",
+        "Decoder: greedy (best CTC path), beam, lexicon (beam over the training set's words), cuda_beam or espnet.",
+        "Decoding, packing and upload",
+    )
+    inference_config: str = _option(
+        "",
+        "Config of --decoder beam, lexicon or cuda_beam (of ctc_decode), or espnet (default: <conf_dir>/decode.yaml).",
+    )
+    inference_args: str = _option("", "Arguments for decoding, of ctc_decode or of asr_inference.")
+    inference_tag: str = _option("", "Directory of the decoding results in each experiment.")
+    inference_asr_model: str = _option("valid.cer_ctc.ave.pth", "Model file that is decoded and packed.")
+    results: str = _option(
+        "RESULTS.md",
+        "Table of all finished experiments in --expdir; the run's own is <results>_run.md, CSV and plots go beside "
+        "them. Empty: none.",
+    )
+    skip_export: bool = _option(True, "Skip writing ONNX files and the sherpa-onnx folder (stage 14).")
+    export_args: str = _option("", 'Arguments for espnet_ext.bin.export_onnx, e.g. "--max_wer_loss 0.2".')
+    skip_upload_hf: bool = _option(True, "Skip uploading to the Hugging Face Hub (stage 15).")
+    hf_repo: str = _option("", "Stage 15 uploads student NAME to <hf_repo>_NAME.")
+    hf_license: str = _option("", "License of the uploaded models, as the hub names it, e.g. cc-by-4.0.")
+    hf_args: str = _option("", 'Arguments for espnet_ext.bin.upload, e.g. "--dry_run true" or "--create_repo true".')
+
+    asr: dict[str, str] = field(default_factory=dict)  # options that only asr.sh knows
+
+    @classmethod
+    def parse(cls, words: Sequence[str], asr_names: Sequence[str]) -> "Options":
+        """Reads `--name value ...`, the recipe's own before the user's: later ones win.
+
+        Args:
+            words: of the command line.
+            asr_names: names of the options of asr.sh (`words.read_asr_names`).
+
+        Raises:
+            UserError: an unknown option, or a value that cannot be.
+        """
+        options, own = cls(), {item.name: item for item in fields(cls) if item.name != "asr"}
+        for place in range(0, len(words), 2):
+            word = words[place]
+            if not word.startswith("--") or "=" in word:
+                said = "unexpected argument" if not word.startswith("--") else "got"
+                raise UserError(f"options are of the form --name value; {said} '{word}'")
+            name = word.removeprefix("--").replace("-", "_")
+            if place + 1 == len(words):
+                raise UserError(f"option {word} needs a value")
+            value = words[place + 1]
+            if name in own:
+                setattr(options, name, _typed(name, value, own[name].type))
+            elif name in MANAGED:
+                raise UserError(f"--{name} is set by the recipe for each model; see --help for what to use instead")
+            elif name in asr_names:
+                options.asr[name] = value
+            else:
+                raise UserError(f"unknown option --{name}; {_near(name, [*own, *asr_names])} (see --help)")
+        options._check()
+        return options
+
+    def _check(self) -> None:
+        """Completes defaults that depend on others.
+
+        Raises:
+            UserError: options that do not fit together.
+        """
+        for name in ("train_set", "valid_set", "test_sets", "students"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} is empty")
+        self.students = () if self.students == ("none",) else self.students
+        for name, given, valid in (
+            ("student_source", self.student_source, SOURCES),
+            ("decoder", (self.decoder,), DECODERS),
+            ("layer_selection", (self.layer_selection,), ("last", "first", "even")),
+            ("on_change", (self.on_change or "fail",), ("redo", "keep", "fail")),
+            ("teacher_cache_dtype", (self.teacher_cache_dtype,), ("float32", "int16", "int8")),
+        ):
+            if wrong := [word for word in given if word not in valid]:
+                raise UserError(f"--{name}: '{wrong[0]}' is not {', '.join(valid[:-1])} or {valid[-1]}")
+        if self.stage > self.stop_stage:
+            raise UserError(f"--stage {self.stage} is after --stop_stage {self.stop_stage}: nothing would be done")
+        if self.model_nj < 1 or self.nj < 1:
+            raise UserError("--model_nj and --nj take a number of at least 1")
+        if self.seed and not self.seed.isdigit():
+            raise UserError(f"--seed takes a number, not '{self.seed}'")
+        if self.decoder == "greedy" and self.inference_config:
+            raise UserError("--inference_config needs --decoder beam, lexicon or espnet")
+        if self.decoder == "cuda_beam" and not self.gpu_inference:
+            raise UserError("--decoder cuda_beam needs --gpu_inference true")
+        if self.feats_type != "raw":
+            raise UserError(f"--feats_type {self.feats_type}: EncRL computes features from audio; use raw")
+        for name in ("teacher", "encrl", "finetune", "scratch"):
+            if not getattr(self, f"{name}_config"):
+                setattr(self, f"{name}_config", (f"{self.conf_dir}/{name}.yaml",))
+        self.inference_nj = self.inference_nj or self.nj
+        if self.decoder == "espnet":
+            self.inference_config = self.inference_config or f"{self.conf_dir}/decode.yaml"
+        if self.inference_config and not Path(self.inference_config).is_file():
+            raise UserError(
+                f"--inference_config {self.inference_config} does not exist in {Path.cwd()}, where relative paths start"
+            )
+
+    def covers(self, first: int, last: int | None = None) -> bool:
+        """Whether the run touches stages `first` to `last`."""
+        return self.stage <= (first if last is None else last) and self.stop_stage >= first
+
+    @property
+    def sp(self) -> str:
+        """What asr.sh appends to names of sets and experiments with speed perturbation."""
+        return "_sp" if self.speed_perturb_factors else ""
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether anything is made of the teacher; students from scratch are not."""
+        return not self.students or self.student_source != ("scratch",)
+
+    @property
+    def data(self) -> Path:
+        """Directory of the formatted sets."""
+        return Path(self.dumpdir, self.feats_type)
+
+    @property
+    def decoded_sets(self) -> list[str]:
+        """The test sets, as asr.sh names their directories."""
+        return [f"org/{name}" if name == self.valid_set else name for name in dict.fromkeys(self.test_sets)]
+
+
+def _typed(name: str, value: str, kind: Any) -> Any:
+    if kind is int:
+        if not re.fullmatch(r"[0-9]+", value):
+            raise UserError(f"--{name} takes a number, not '{value}'")
+        return int(value)
+    if kind is bool:
+        if value not in ("true", "false"):
+            raise UserError(f"--{name} takes true or false, not '{value}'")
+        return value == "true"
+    return tuple(value.split()) if kind is Words else value
+
+
+def _near(name: str, valid: Sequence[str]) -> str:
+    said = did_you_mean(name, valid)
+    return f"did you mean --{said.split(chr(39))[1]}?" if said.startswith("did") else "there is none like it"

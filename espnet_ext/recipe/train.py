@@ -1,0 +1,228 @@
+"""Stage 11: teacher, EncRL, finetuning; what is finished is kept, what is half done goes on."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from espnet_ext.checkpoints.whole import check_checkpoint
+from espnet_ext.config import write_config
+from espnet_ext.errors import UserError
+from espnet_ext.recipe import encrl, students
+from espnet_ext.recipe.adopt import adopt
+from espnet_ext.recipe.configs import Config
+from espnet_ext.recipe.data import inputs, require_data
+from espnet_ext.recipe.jobs import Job, Scheduler
+from espnet_ext.recipe.lineage import checkpoint_digest
+from espnet_ext.recipe.names import Model
+from espnet_ext.recipe.processes import locked, wait_for_training
+from espnet_ext.record import Record, differences, forbidden, plain
+
+if TYPE_CHECKING:
+    from espnet_ext.recipe.recipe import Recipe
+
+TOLD = "train.yaml"  # the merged configuration, as ESPnet reads it
+
+
+@dataclass
+class Training:
+    """One training.
+
+    Attributes:
+        title: shown.
+        exp_dir: its experiment directory.
+        kind: teacher, encrl or student.
+        config: what it is told.
+        outputs: files that it leaves.
+        command: returns the call, given the file of the merged configuration and the checkpoint it starts from.
+        about: further content of the record.
+    """
+
+    title: str
+    exp_dir: Path
+    kind: str
+    config: Config
+    outputs: list[str]
+    command: Callable[[Path, Path | None], list[str]]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def made_of(self, read: Mapping[str, str], parents: Mapping[str, str]) -> dict[str, Any]:
+        """Returns what decides whether an experiment is this one."""
+        record = Record.read(self.exp_dir)
+        others = record.made_of["config"].get("students") if record is not None and self.config.students else None
+        merged = self.config.merged(others)
+        return plain(
+            {"config": merged, "arguments": self.config.args.split(), "inputs": dict(read), "parents": dict(parents)}
+        )
+
+
+def trainings(recipe: "Recipe") -> list[Training]:
+    """Returns the trainings of the run, the teacher first."""
+    found = [_training(recipe, model) for model in recipe.models if model.configs]
+    if recipe.needs_encrl:
+        found.insert(int(bool(found) and found[0].kind == "teacher"), encrl.training(recipe))
+    return found
+
+
+def _training(recipe: "Recipe", model: Model) -> Training:
+    options = recipe.options
+    kind = "teacher" if model.name == "teacher" else "student"
+    step = "teacher" if kind == "teacher" else "scratch" if model.source == "scratch" else "finetune"
+    seed = int(options.seed) if options.seed else None
+    config = Config(model.configs, {}, model.args, f"--{step}_args", seed, step)
+
+    def command(told: Path, start: Path | None) -> list[str]:
+        init = ["--pretrained_model", str(start)] if start else []
+        words = ("--asr_config", str(told), "--asr_args", model.args, "--asr_exp", str(model.exp_dir))
+        return recipe.asr(11, 11, *words, *init)
+
+    about = {"model": model.name, "init": model.source, "differs": model.differs, "finetuned": True}
+    return Training(model.title, model.exp_dir, kind, config, [model.file], command, about)
+
+
+def refused(recipe: "Recipe", training: Training, made_of: Mapping[str, Any], parts: tuple[str, ...]) -> None:
+    """Raises a `UserError` where an experiment was begun with something else, as far as some parts of it are known."""
+    record = adopt(recipe, training, made_of, parts)
+    if record is None or not _is_begun(record):
+        return
+    before, now = ({part: side.get(part) for part in parts} for side in (record.made_of, made_of))
+    if (recipe.options.on_change or "fail") == "fail" and (wrong := forbidden(differences(before, now))):
+        key = wrong[0].removeprefix("config.").split(":")[0]
+        where = f" (in {training.config.file_of(key)})" if wrong[0].startswith("config.") else ""
+        raise UserError(
+            f"{training.exp_dir} was trained with something else: {'; '.join(wrong[:4])}{where}; --on_change redo "
+            "trains it anew, --on_change keep takes it as it is; another --expdir, or another name of the "
+            "configuration, keeps both"
+        )
+
+
+def _is_begun(record: Record) -> bool:
+    return record.is_finished or (record.directory / "checkpoint.pth").is_file()
+
+
+def train(recipe: "Recipe") -> None:
+    """Stage 11."""
+    options, scheduler = recipe.options, Scheduler(recipe.options.model_nj, recipe.say)
+    require_data(recipe)
+    read = inputs(recipe) | _statistics(recipe)
+    for training in trainings(recipe):
+        refused(recipe, training, training.made_of(read, {}), ("config", "arguments", "inputs"))
+    by_dir = {training.exp_dir: training for training in trainings(recipe)}
+    recipe.terminal.expect(len(by_dir))
+    if not options.needs_teacher:
+        recipe.say("Stage 11: no student needs a teacher")
+    elif options.teacher:
+        students.link_teacher(recipe)
+    jobs: list[Job] = []
+    needed: list[Job] = []
+    for model in recipe.models:
+        if model.name == "teacher" and model.configs:
+            jobs.append(Job("teacher", partial(run_training, recipe, by_dir[model.exp_dir], read)))
+            needed = [jobs[-1]]
+        elif model.source == "scratch":
+            jobs.append(Job(model.title, partial(run_training, recipe, by_dir[model.exp_dir], read)))
+    aligned = needed
+    if recipe.needs_encrl:
+        work = partial(encrl.align, recipe, by_dir[recipe.encrl_exp], read)
+        jobs.append(Job(f"EncRL {'+'.join(options.students)}", work, needed))
+        aligned = [jobs[-1]]
+    for model in recipe.students:
+        if model.source != "scratch":
+            needs = aligned if model.source == "encrl" else needed
+            jobs.append(
+                Job(model.title, partial(students.train_student, recipe, model, by_dir.get(model.exp_dir), read), needs)
+            )
+    scheduler.work(jobs)
+
+
+def _statistics(recipe: "Recipe") -> dict[str, str]:
+    """Returns the hash of the statistics.
+
+    Raises:
+        UserError: there are none.
+    """
+    record = Record.read(recipe.names.stats_dir)
+    file = recipe.names.stats_dir / "train" / "feats_stats.npz"
+    if not (recipe.names.stats_dir / "valid" / "text_shape").is_file():
+        raise UserError(f"{recipe.names.stats_dir} has no statistics: run stage 10 first")
+    if record is not None and record.damaged():
+        raise UserError(
+            f"{recipe.names.stats_dir}: {record.damaged()[0]} is not as it was collected: run stage 10 again"
+        )
+    return {f"statistics ({file})": checkpoint_digest(file)} if file.is_file() else {}
+
+
+def run_training(
+    recipe: "Recipe",
+    training: Training,
+    read: Mapping[str, str],
+    start: Path | None = None,
+    parents: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Trains, unless that is done already.
+
+    Args:
+        recipe: the run.
+        training: what to train.
+        read: hashes of what all trainings read.
+        start: the checkpoint that it starts from.
+        parents: hashes of the checkpoints it is made of, by their experiments.
+    """
+    exp_dir, say = training.exp_dir, lambda text: recipe.say(f"Stage 11: {training.title}: {text}")
+    with locked(exp_dir / ".lock", waiting=lambda: say(f"another run is training in {exp_dir}; waiting for it")):
+        # The run that started it may have been killed, and the lock with it.
+        wait_for_training(exp_dir, say)
+        made_of = training.made_of(read, parents)
+        refused(recipe, training, made_of, ("config", "arguments", "inputs", "parents"))
+        if not _must_train(recipe, training, made_of, say):
+            recipe.terminal.count(recipe.options.model_nj)
+            return
+        if start:
+            check_checkpoint(start)  # ESPnet would train on from damaged weights
+        record = Record.begin(exp_dir, training.kind, made_of, **training.about)
+        from espnet_ext.recovery import check_averaged, check_finite, recover
+
+        recover(exp_dir, log=recipe.say)
+        told = exp_dir / TOLD
+        write_config(made_of["config"], told)
+        options, began = recipe.options, time.monotonic()
+        say(f"log: {exp_dir}/train.log{recipe.terminal.count(options.model_nj)}")
+        threads = 1 if options.ngpu else recipe.threads_of_each(options.nj)
+        call = training.command(told, start)
+        with recipe.terminal.following(exp_dir, training.title, in_place=options.model_nj == 1):
+            recipe.step(f"train_{exp_dir.name}", call, threads=threads, job_log=exp_dir / "train.log")
+        check_finite(exp_dir)
+        check_averaged(exp_dir)
+        recipe.terminal.took(time.monotonic() - began)
+        record.finish(training.outputs)
+
+
+def _must_train(recipe: "Recipe", training: Training, made_of: dict[str, Any], say: Callable[[str], None]) -> bool:
+    record = Record.read(training.exp_dir)
+    if record is None:
+        if (training.exp_dir / "checkpoint.pth").is_file():
+            raise UserError(
+                f"{training.exp_dir} holds a training of which no run.json tells what it was made of; delete it, "
+                "move it away, or give another --expdir"
+            )
+        return True
+    wrong = forbidden(record.changes(made_of)) if _is_begun(record) else []
+    if wrong and recipe.options.on_change == "redo":
+        say(f"anew, for these changes: {'; '.join(wrong[:4])}")
+        for path in training.exp_dir.iterdir():
+            if path.name != ".lock":
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return True
+    if wrong:
+        say(f"kept (--on_change keep), though these differ: {'; '.join(wrong[:4])}")
+        made_of |= record.made_of
+    if record.content["state"] == "finished" and (damaged := record.damaged()):
+        say(f"{', '.join(damaged)} is not as it was written; making it again")
+    elif record.is_finished and not record.changes(made_of):
+        say(f"already trained ({training.exp_dir})")
+        return False
+    return True
