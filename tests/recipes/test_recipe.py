@@ -321,7 +321,7 @@ def test_nothing_left_after_filtering_is_said(finished):
 def test_too_little_text_for_nbpe_is_said(finished):
     options = ("--nbpe", "500", "--stage", "5", "--stop_stage", "5")
     output = run(finished, *options, *MODELS, status=2)
-    assert re.search(r"error: --nbpe 500: .* give --nbpe \d+ or fewer", output.splitlines()[-1])
+    assert re.search(r"error: tokens failed: --nbpe 500: .* give --nbpe \d+ or fewer", output.splitlines()[-1])
     assert "Traceback" not in output
 
 
