@@ -2,7 +2,7 @@ r"""Decodes data sets with a CTC model in batches, one loading of the model for 
 
 Search is greedy (the best token of each frame), or by torchaudio's beam search: over any tokens (`beam`), or over the
 words of a text (`lexicon`), both with an n-gram if one is given. Tune their scores on a development set:
-`espnet_ext.bin.tune_decoding`. `cuda_beam` is torchaudio's search on a GPU, over any tokens.
+`espnet_ext.bin.tune_decoding`.
 
 Writes what stage 12 of asr.sh writes, so that its stage 13 scores it: `text`, `token`, `token_int` and `score` in
 `<output_dir>/<set>`, and `logdir/asr_inference.1.log` for ESPnet's calculate_rtf.py. With --ctm true also
@@ -63,7 +63,7 @@ def add_search_options(parser: argparse.ArgumentParser, tuned: bool = False) -> 
         tuned: leave out emission scale and word score.
     """
     group = parser.add_argument_group("Beam search")
-    group.add_argument("--search", choices=("greedy", "beam", "lexicon", "cuda_beam"), default="greedy")
+    group.add_argument("--search", choices=("greedy", "beam", "lexicon"), default="greedy")
     group.add_argument(
         "--lexicon_text", type=Path, help="Kaldi text file of the words that may be said, of the training set"
     )
@@ -94,12 +94,6 @@ def make_search(args: argparse.Namespace, model: "CTCModel") -> "Search":
         if options != BeamOptions():
             raise UserError("--search greedy knows no beam, n-gram or scores; give --search beam or lexicon with them")
         return best_paths
-    if args.search == "cuda_beam":
-        if options != BeamOptions(beam_size=args.beam_size):
-            raise UserError("--search cuda_beam knows --beam_size only; give --search beam or lexicon with the others")
-        from espnet_ext.decode.cuda_beam import CudaBeamSearch
-
-        return CudaBeamSearch(model, args.beam_size)
     if args.search == "beam" and options.word_score:
         raise UserError("--word_score belongs to --search lexicon: without a lexicon there are no words")
     return BeamSearch(model, read_words(args.lexicon_text) if args.lexicon_text else None, options)

@@ -10,7 +10,7 @@ from espnet_ext.errors import UserError, did_you_mean
 
 Words = tuple[str, ...]
 SOURCES = ("encrl", "scratch", "teacher")
-DECODERS = ("greedy", "beam", "lexicon", "cuda_beam", "espnet")
+DECODERS = ("greedy", "beam", "lexicon", "espnet")
 # Options of asr.sh that the recipe sets itself, for each model.
 MANAGED = (
     "asr_task asr_tag asr_exp asr_config asr_args asr_stats_dir pretrained_model ignore_init_mismatch use_lightning "
@@ -110,12 +110,12 @@ class Options:
 
     decoder: str = _option(
         "greedy",
-        "Decoder: greedy (best CTC path), beam, lexicon (beam over the training set's words), cuda_beam or espnet.",
+        "Decoder: greedy (best CTC path), beam, lexicon (beam over the training set's words) or espnet.",
         "Decoding, packing and upload",
     )
     inference_config: str = _option(
         "",
-        "Config of --decoder beam, lexicon or cuda_beam (of ctc_decode), or espnet (default: <conf_dir>/decode.yaml).",
+        "Config of --decoder beam or lexicon (of ctc_decode), or espnet (default: <conf_dir>/decode.yaml).",
     )
     inference_args: str = _option("", "Arguments for decoding, of ctc_decode or of asr_inference.")
     inference_tag: str = _option("", "Directory of the decoding results in each experiment.")
@@ -193,8 +193,6 @@ class Options:
             raise UserError(f"--seed takes a number, not '{self.seed}'")
         if self.decoder == "greedy" and self.inference_config:
             raise UserError("--inference_config needs --decoder beam, lexicon or espnet")
-        if self.decoder == "cuda_beam" and not self.gpu_inference:
-            raise UserError("--decoder cuda_beam needs --gpu_inference true")
         if self.feats_type != "raw":
             raise UserError(f"--feats_type {self.feats_type}: EncRL computes features from audio; use raw")
         for name in ("teacher", "encrl", "finetune", "scratch"):

@@ -35,7 +35,6 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--student_source", "magic"), "'magic' is not encrl, scratch or teacher"),
         (("--decoder", "magic"), "'magic' is not"),
         (("--on_change", "ask"), "'ask' is not redo, keep or fail"),
-        (("--decoder", "cuda_beam"), "needs --gpu_inference true"),
         (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),
         (("--decoder", "beam", "--inference_config", "conf/none.yaml"), "conf/none.yaml does not exist"),
         (("--stage", "13", "--stop_stage", "10"), "--stage 13 is after --stop_stage 10: nothing would be done"),

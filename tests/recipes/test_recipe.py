@@ -290,7 +290,6 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
         (("--students", "e7"), "conf/e7.yaml does not exist"),
         (("--student_source", "magic"), "'magic' is not"),
         (("--decoder", "magic"), "'magic' is not"),
-        (("--decoder", "cuda_beam"), "needs --gpu_inference true"),
         (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),
         (("--nj", "many"), "--nj takes a number"),
         (("--teacher", "no/such/teacher/here"), "no/such/teacher/here does not exist"),
