@@ -127,3 +127,9 @@ def test_tuning_writes_the_best_of_the_grid(exp_dir, data_dir, tmp_path, capsys)
     assert values["search"] == "lexicon" and lines[rates.index(min(rates))].startswith(chosen)
     required = [word for name in ("exp_dir", "data_dir", "test_sets", "output_dir") for word in (f"--{name}", "x")]
     assert ctc_decode.get_parser().parse_args(["--config", str(output), *required]).search == "lexicon"
+
+
+def test_a_search_without_scores_cannot_be_tuned(tmp_path):
+    cmd = ["--exp_dir", "x", "--data_dir", "x", "--search", "greedy", "--output", str(tmp_path / "tuned.yaml")]
+    with pytest.raises(UserError, match="--search greedy has no scores to tune"):
+        tune_decoding.main(cmd)
