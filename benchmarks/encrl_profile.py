@@ -60,7 +60,7 @@ def main() -> None:
     order = sorted(shown, key=lambda op: -max(share.get(op, 0.0) for share, _ in measured.values()))
     table = Table(["operator", *SHOWN], [], 1)
     for op in order:
-        table.rows.append([f"`{op}`", *(f"{100 * share.get(op, 0.0):.1f} %" for share, _ in measured.values())])
+        table.rows.append([op, *(f"{100 * share.get(op, 0.0):.1f} %" for share, _ in measured.values())])
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"{args.threads} CPU thread(s)"
     text = [
         "# Where a step of EncRL spends its time",

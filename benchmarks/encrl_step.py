@@ -88,7 +88,9 @@ class Ours:
     def __init__(self, model: ESPnetEncRLModel, audio: dict[str, Tensor], batch_size: int, cached: bool):
         self.model, self.audio = model.train(), audio
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
-        self.clipped = StudentGradients(model, model.student_parts(), model.skipped_updates, 5.0, 2.0, _Unheard())
+        self.clipped = StudentGradients(
+            model, model.student_parts(), model.skipped_updates, model.broken_losses, 5.0, 2.0, _Unheard()
+        )
         self.samples = int(batch_size * statistics.mean(len(signal) for signal in audio.values()))
         self.cache = self._fill_cache() if cached else None
 

@@ -73,9 +73,7 @@ def _write(recipe: "Recipe", decode_dirs: list[Path], output: Path) -> "Results"
 
     test_sets = list(dict.fromkeys(recipe.options.test_sets))
     tags = sorted({path.name for path in decode_dirs})
-    decoding = (
-        f"Decoded with `{recipe.options.inference_asr_model}`, results in {', '.join(f'`{tag}`' for tag in tags)}."
-    )
+    decoding = f"Decoded with {recipe.options.inference_asr_model}, results in {', '.join(tags)}."
     title = f"Results on {Path.cwd().parent.name}"
     results = Results(title, systems_of(decode_dirs, test_sets), test_sets, decoding, by_start=True)
     figures = (output.with_name(f"{output.stem}_{name}.png") for name in ("wer_vs_params", "training_curves"))
