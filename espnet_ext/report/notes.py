@@ -60,8 +60,8 @@ def _statistics(results: Results) -> list[str]:
         return []
     what = "; ".join(f"{unit} ({', '.join(names)})" for unit, names in units.items())
     lines = [
-        f"[low, high] is the 95 % percentile interval of the bootstrap (Bisani and Ney, ICASSP 2004), {RESAMPLES} resamples "
-        f"of {what}, seed {SEED}. It tells how far the number depends on who was recorded, not on the training's seed.",
+        f"[low, high] is the 95 % percentile interval of the bootstrap (Bisani and Ney, ICASSP 2004), {RESAMPLES} "
+        f"resamples of {what}, seed {SEED}. It tells how far the number depends on who was recorded, not on the training's seed.",
         f"p: two-sided paired bootstrap on the same resamples, 2 * min(#{{d <= 0}} + 1, #{{d >= 0}} + 1) / "
         f"{RESAMPLES + 1} with d the difference of the two systems; it cannot be below {2 / (RESAMPLES + 1):g}. Not "
         f"corrected for the number of comparisons.",
@@ -74,8 +74,8 @@ def _columns(results: Results) -> list[str]:
     if results.by_start:
         lines += [
             "start: what the training began with: scratch = random values, encrl = a student aligned with the "
-            "teacher, teacher = layers copied from the teacher (the teacher itself: random values); with _only at the end: decoded "
-            "as that left it, without finetuning.",
+            "teacher, teacher = layers copied from the teacher (the teacher itself: random values); with _only at the "
+            "end: decoded as that left it, without finetuning.",
             "vs scratch: 100 * (WER - WER of the same model trained from scratch) / the latter; negative = fewer "
             "errors.",
         ]
