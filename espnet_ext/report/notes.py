@@ -61,7 +61,8 @@ def _statistics(results: Results) -> list[str]:
     what = "; ".join(f"{unit} ({', '.join(names)})" for unit, names in units.items())
     lines = [
         f"[low, high] is the 95 % percentile interval of the bootstrap (Bisani and Ney, ICASSP 2004), {RESAMPLES} "
-        f"resamples of {what}, seed {SEED}. It tells how far the number depends on who was recorded, not on the training's seed.",
+        f"resamples of {what}, seed {SEED}. It tells how far the number depends on who was recorded, not on the "
+        "training's seed.",
         f"p: two-sided paired bootstrap on the same resamples, 2 * min(#{{d <= 0}} + 1, #{{d >= 0}} + 1) / "
         f"{RESAMPLES + 1} with d the difference of the two systems; it cannot be below {2 / (RESAMPLES + 1):g}. Not "
         f"corrected for the number of comparisons.",
