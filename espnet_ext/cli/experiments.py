@@ -114,8 +114,9 @@ def run(tables: "list[Table]", plans: "list[Plan]", args: argparse.Namespace) ->
         UserError: some failed.
     """
     from espnet_ext.recipe.jobs import Scheduler
-    from espnet_ext.recipe.processes import end_children
+    from espnet_ext.recipe.processes import adopt_orphans, end_children
 
+    adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     runs = [run for plan in plans for run in plan.runs]

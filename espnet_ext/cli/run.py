@@ -25,6 +25,9 @@ def main(words: list[str]) -> None:
     if options.list_models:
         print(recipe.listing(), end="")
         return
+    from espnet_ext.recipe.processes import adopt_orphans
+
+    adopt_orphans()
     # Also where a shell started this in the background, with interrupts ignored; but nohup keeps its meaning.
     hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
     for number in (signal.SIGINT, signal.SIGTERM, *hang_up):

@@ -1,6 +1,7 @@
 """Stages 1-10: data directories, formatted audio, tokens, statistics; each only where something differs."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +52,31 @@ def _has_sets(recipe: "Recipe") -> bool:
     now, stages = _made(recipe), f"Stages {options.stage}-{last}"
     made = record.content["made"].items()
     changes = record.changes(_sets_made_of(recipe))
-    changes += [f"{name} is not as it was made" for name, before in made if now.get(name) != before]
+    edited = [name for name, before in made if now.get(name) != before]
+    changes += [f"{name} is not as it was made" for name in edited]
     if changes:
         recipe.say(f"{stages}: again, for these changes: {'; '.join(changes[:3])}")
+        _keep_edited(recipe, [Path(name) for name in edited])
     elif last <= record.content["last"]:
         recipe.say(f"{stages}: data is as it was made ({options.data})")
         return True
     return False
+
+
+def _keep_edited(recipe: "Recipe", paths: list[Path]) -> None:
+    """Copies lists that differ from what stages 1-4 made: somebody may have corrected them by hand."""
+    folder = Path(recipe.options.dumpdir, "edited")
+    edited = [path for path in paths if path.is_file()]
+    for path in edited:
+        target = folder / path.relative_to(path.anchor)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    # Only stage 1 writes what local/data.sh makes.
+    if lost := [path for path in edited if recipe.options.stage == 1 or path.parts[0] != "data"]:
+        recipe.say(
+            f"What was there is kept in {folder}: {', '.join(map(str, lost[:3]))}. To use lists that you corrected, "
+            f"begin with --stage 2 (those in data) or --stage 10 (those in {recipe.options.dumpdir})"
+        )
 
 
 def _sets_record(recipe: "Recipe") -> Record | None:

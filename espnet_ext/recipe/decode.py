@@ -96,9 +96,11 @@ def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[s
         recipe.say(f"Stages 12-13: {model.title}: already scored ({directory})")
         return
     is_decoded = is_decoded and not differences(record.made_of["decoding"], made_of["decoding"])
-    stages = f"Stages {max(12, options.stage)}-{min(13, options.stop_stage)}"
+    stages, work = ("Stage 12", "decoding") if options.stop_stage == 12 else ("Stages 12-13", "decoding and scoring")
+    if options.stage > 12:
+        stages, work = "Stage 13", "scoring"
     why = f" again, for these changes: {'; '.join(changes[:3])}" if changes else ""
-    recipe.say(f"{stages}: {model.title}: decoding and scoring{why}{place}")
+    recipe.say(f"{stages}: {model.title}: {work}{why}{place}")
     if not is_decoded:
         if options.stage > 12:
             raise UserError(

@@ -95,12 +95,12 @@ class Scheduler:
             thread.start()
 
     def _run(self, job: Job, jobs: Sequence[Job], locks: list[int]) -> None:
-        state = "done"
+        state, stopped = "done", False
         try:
             with inheriting(locks):
                 job.work()
         except StoppedError:
-            state = "failed"
+            state, stopped = "failed", True
         except UserError as error:
             state, job.error = "failed", str(error)
         except Exception as error:  # a fault of ours must not hide behind a thread
@@ -111,6 +111,6 @@ class Scheduler:
         with self._changed:
             job.state = state
             others = sum(other.state == "running" for other in jobs)
-            if state == "failed" and others:
+            if state == "failed" and others and not stopped:
                 self.say(f"{job.name} failed: {job.error.splitlines()[0]}; {others} beside it go on")
             self._changed.notify_all()

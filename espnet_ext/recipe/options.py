@@ -10,6 +10,8 @@ from espnet_ext.errors import UserError, did_you_mean
 
 Words = tuple[str, ...]
 SOURCES = ("encrl", "scratch", "teacher")
+LAST_STAGE = 15
+_SWITCH = re.compile(r"use_|skip_(?!stages)")  # options of asr.sh that are true or false
 DECODERS = ("greedy", "beam", "lexicon", "espnet")
 # Options of asr.sh that the recipe sets itself, for each model.
 MANAGED = (
@@ -182,9 +184,13 @@ class Options:
             ("layer_selection", (self.layer_selection,), ("last", "first", "even")),
             ("on_change", (self.on_change or "fail",), ("redo", "keep", "fail")),
             ("teacher_cache_dtype", (self.teacher_cache_dtype,), ("float32", "int16", "int8")),
+            ("bpemode", (self.bpemode,), ("unigram", "bpe")),
+            *((name, (word,), ("true", "false")) for name, word in self.asr.items() if _SWITCH.match(name)),
         ):
             if wrong := [word for word in given if word not in valid]:
                 raise UserError(f"--{name}: '{wrong[0]}' is not {', '.join(valid[:-1])} or {valid[-1]}")
+        if self.stage > LAST_STAGE:
+            raise UserError(f"--stage {self.stage}: the last stage is {LAST_STAGE}, so nothing would be done")
         if self.stage > self.stop_stage:
             raise UserError(f"--stage {self.stage} is after --stop_stage {self.stop_stage}: nothing would be done")
         if self.model_nj < 1 or self.nj < 1:

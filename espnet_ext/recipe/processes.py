@@ -1,5 +1,6 @@
 """Commands, the locks that they hold, and how all of them end with the run."""
 
+import ctypes
 import fcntl
 import os
 import re
@@ -17,6 +18,7 @@ from espnet_ext.errors import UserError
 LOCK = ".lock"
 _held = threading.local()
 _stopping = threading.Event()
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 class StoppedError(Exception):
@@ -153,6 +155,14 @@ def wait_for_training(exp_dir: Path, tell: Callable[[str], None], poll_sec: floa
             tell(f"{other} is still training in {exp_dir}; waiting for its end")
             told = other
         time.sleep(poll_sec)
+
+
+def adopt_orphans() -> None:
+    """Makes what a dying command leaves running a child of this process, so that `end_children` finds it.
+
+    A shell dies of Ctrl-C, and what it had started in the background does not: shells let that ignore interrupts.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_children(grace_sec: float = 5.0) -> None:

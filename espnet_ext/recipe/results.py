@@ -1,5 +1,6 @@
 """The tables at the end of a run: all finished experiments of the directory, and the run's own."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def _best(results: "Results") -> str:
     than = f"; the teacher: {rate(teacher):.1f} %" if teacher is not None else ""
     exp_dir = best.runs[0].exp_dir
     return (
-        f"Best small model: {best.label}, {rate(best):.1f} % of the words wrong{size}{than}. Try it: "
-        f"python3 -m espnet_ext.bin.transcribe --model {exp_dir} AUDIO"
+        f"Best small model: {best.label}, {rate(best):.1f} % of the words wrong{size}{than}. Try it:\n"
+        f"    cd {shlex.quote(str(Path.cwd()))} && . ./path.sh\n"
+        f"    python3 -m espnet_ext.bin.transcribe --model {shlex.quote(str(exp_dir))} AUDIO"
     )

@@ -142,7 +142,8 @@ class Display:
         """Shows one log line and returns its event."""
         if self._in_traceback and written is None and text.strip() and not text.startswith((" ", "Traceback")):
             self._in_traceback = False
-            self._warn("failed", f"the training failed: {text.strip()[:200]}")
+            if not text.startswith("KeyboardInterrupt"):  # Ctrl-C goes to the trainer too, and is no failure
+                self._warn("failed", f"the training failed: {text.strip()[:200]}")
         event = train_log.parse_line(text)
         if isinstance(event, EpochStarted):
             self._started(event, written)

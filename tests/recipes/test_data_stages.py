@@ -111,6 +111,23 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.slow
+def test_lists_corrected_by_hand_are_used_or_kept(recipe: Path):
+    prepared, formatted, kept = (recipe / name for name in ("data/test", "dump/raw/test", "dump/edited"))
+    stages(recipe, "3", "--fs", "8k")
+    replace(prepared / "text", "test-a ONE", "test-a THREE")
+    output = stages(recipe, "3", "--fs", "8k", "--stage", "2")
+    assert "data/test/text is not as it was made" in output and "kept in" not in output
+    assert "test-a THREE TWO" in (formatted / "text").read_text()
+    assert "test-a THREE TWO" in (kept / "data/test/text").read_text()  # for when stage 1 writes it anew for a reason
+    replace(prepared / "text", "test-b ONE", "test-b FOUR")
+    replace(formatted / "text", "test-b ONE", "test-b FIVE")
+    assert "kept in dump/edited: data/test/text, dump/raw/test/text" in stages(recipe, "3", "--fs", "8k")
+    assert (prepared / "text").read_text() == (formatted / "text").read_text() == "test-a ONE TWO\ntest-b ONE TWO\n"
+    assert "test-b FOUR" in (kept / "data/test/text").read_text()
+    assert "test-b FIVE" in (kept / "dump/raw/test/text").read_text()
+
+
+@pytest.mark.slow
 def test_what_later_stages_cannot_do_is_said_after_stage_1(recipe: Path):
     text = recipe / "ready/data/test/text"
     replace(text, "test-b ONE", "test-b {ONE")

@@ -82,10 +82,11 @@ import os, sys
 from functools import partial
 from pathlib import Path
 from espnet_ext.recipe.jobs import Job, Scheduler
-from espnet_ext.recipe.processes import run_logged
+from espnet_ext.recipe.processes import adopt_orphans, run_logged
 def sleep(name):
     # As asr.sh does: a shell that waits for what it started
     run_logged(["bash", "-c", f"sleep 60 & touch {name}; wait"], Path(f"{name}.log"))
+adopt_orphans()
 try:
     Scheduler(2, print).work([Job(name, partial(sleep, name)) for name in "abc"])
 except KeyboardInterrupt:
@@ -93,18 +94,19 @@ except KeyboardInterrupt:
 """
 
 
-def test_an_interrupt_ends_all_that_was_started(tmp_path):
-    """Sent to the run alone, not to its group as a terminal does."""
+@pytest.mark.parametrize("end", [os.kill, os.killpg])  # to the run alone; to its group, as a terminal does
+def test_an_interrupt_ends_all_that_was_started(tmp_path, end):
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 20
     while not ((tmp_path / "a").exists() and (tmp_path / "b").exists()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(timeout=20) == 130 and "stopped" in process.stdout.read()
+    end(process.pid, signal.SIGINT)
+    out, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and out == "stopped\n" and errors == ""  # no word of failures, no traceback
     assert not (tmp_path / "c").exists()
     group = subprocess.run(["pgrep", "-g", str(process.pid), "-r", "R,S"], capture_output=True, text=True)
     assert group.stdout == ""

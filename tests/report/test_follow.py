@@ -113,6 +113,13 @@ def test_a_traceback_becomes_one_line(show, tmp_path):
     assert show((1, "x"), *crash).count("the training failed") == 1
 
 
+@pytest.mark.parametrize("end", ["KeyboardInterrupt\n", "KeyboardInterrupt: \n"])
+def test_an_interrupt_is_no_failed_training(show, end):
+    """A terminal sends Ctrl-C to the trainer as well as to the run."""
+    crash = [(None, "Traceback (most recent call last):\n"), (None, '  File "x.py", line 1\n'), (None, end)]
+    assert show((1, "x"), *crash) == ""
+
+
 def test_format_seconds():
     assert [format_seconds(value) for value in (4.4, 42, 200, 7500)] == ["4.4 s", "42 s", "3 min 20 s", "2 h 5 min"]
     assert format_seconds(float("nan")) == "-"
