@@ -27,8 +27,7 @@ class Ranges:
         pitch: Height of the voice, see `Prosody`.
         pitch_range: Liveliness, see `Prosody`.
         level_dbfs: Lowest, most frequent and highest RMS of the spoken samples relative to full scale.
-        pause_sec: Shortest and longest pause; short ones are much more frequent (the median is an eighth of the range
-            between words, a quarter at both ends).
+        pause_sec: Shortest and longest pause; short ones are much more frequent (the median is an eighth of the range).
         pause_share: How many of the places between two words have a pause; before and after the words there is always
             one.
         clean_share: How many utterances have no noise behind the speech.
@@ -47,7 +46,7 @@ class Ranges:
     pause_share: float = 0.15
     clean_share: float = 0.15
     zeros_share: float = 0.2
-    other_share: float = 0.4
+    other_share: float = 0.25
     other_dbfs: tuple[float, float] = (-80.0, -20.0)
     hold_sec: tuple[float, float] = (0.0, 0.3)
 
@@ -73,10 +72,10 @@ def draw_prosody(rng: np.random.Generator) -> Prosody:
     return Prosody(*(int(rng.integers(low, high + 1)) for low, high in ranges))
 
 
-def draw_pause(rng: np.random.Generator, power: int) -> int:
-    """Returns the length of one pause in samples: mostly short, with a tail to the longest; a higher power: shorter."""
+def draw_pause(rng: np.random.Generator) -> int:
+    """Returns the length of one pause in samples: mostly short, with a tail to the longest."""
     low, high = RANGES.pause_sec
-    return int(SAMPLE_RATE * (low + (high - low) * rng.uniform() ** power))
+    return int(SAMPLE_RATE * (low + (high - low) * rng.uniform() ** 3))
 
 
 def make_utterance(
@@ -97,10 +96,10 @@ def make_utterance(
     words = [WORDS[digit] for digit in rng.integers(10, size=rng.integers(RANGES.digits[0], RANGES.digits[1] + 1))]
     ends = [*(np.flatnonzero(rng.uniform(size=len(words) - 1) < RANGES.pause_share) + 1), len(words)]
     prosody = draw_prosody(rng)
-    pieces, start = [np.zeros(draw_pause(rng, 2))], 0
+    pieces, start = [np.zeros(draw_pause(rng))], 0
     for end in ends:
         piece = to_16k(espeak.speak(" ".join(words[start:end]).lower(), voice, prosody), espeak.sample_rate)
-        pieces += [piece, np.zeros(draw_pause(rng, 3 if end < len(words) else 2))]
+        pieces += [piece, np.zeros(draw_pause(rng))]
         start = end
     spoken = np.concatenate([np.full(len(piece), number % 2 == 1) for number, piece in enumerate(pieces)])
     noise, other = _backgrounds([len(piece) for piece in pieces], babble, rng)
