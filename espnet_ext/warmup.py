@@ -45,10 +45,11 @@ def describe_long_warmup(config_file: Path, batches: int) -> str | None:
         steps, updates = warmup_steps(config), num_updates(config, batches)
     except (UserError, KeyError, TypeError, ValueError):  # to watch a training is no reason to fail
         return None
-    if steps < updates:
+    advised = max(1, updates // _SHARE)
+    if steps < updates or steps <= advised:
         return None
     return (
         f"the learning rate warms up for {steps} updates and the whole training has {updates}, so it never gets there: "
-        f"give smaller batches, more epochs, or --scheduler_conf warmup_steps={max(1, updates // _SHARE)} (in "
+        f"give smaller batches, more epochs, or --scheduler_conf warmup_steps={advised} (in "
         "--teacher_args, --encrl_args, --finetune_args or --scratch_args)"
     )

@@ -64,6 +64,11 @@ def test_whatever_makes_it_longer(shown, options):
     assert "so it never gets there" in shown(100, **options)
 
 
+def test_no_advice_to_do_what_is_done(shown):
+    assert "warning" not in shown(1, max_epoch=1, **warmup(1))
+    assert "warmup_steps=1 " in shown(1, max_epoch=1, **warmup(2))
+
+
 @pytest.mark.parametrize("options", [{"scheduler": None}, {"scheduler": "steplr", "scheduler_conf": {"step_size": 1}}])
 def test_a_training_without_warm_up_needs_no_warning(shown, options):
     assert shown(1, **options) == ""
