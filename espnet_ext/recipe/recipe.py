@@ -136,9 +136,11 @@ class Recipe:
             if log is not None and log.is_file():
                 said += log.read_text(encoding="utf-8", errors="replace")[-50_000:]
         lines = said.splitlines()
-        self.say("\n".join([f"{name} failed; the end of its log:", *lines[-30:]]))
         errors = list(dict.fromkeys(re.findall(r"^(?:\S+\.py: )?error: (.*)", said, re.M)))
-        meaning = " ".join(errors) or explain(said)
+        known = explain(said)
+        if not known:  # a log beside the reason would only hide it
+            self.say("\n".join([f"{name} failed; the end of its log:", *lines[-30:]]))
+        meaning = " ".join(errors) or known
         reason = f": {meaning}" if meaning else ""
         where = "" if self.options.verbose else f"; whole log: {file.absolute()}"
         raise UserError(f"{name} failed{reason} (exit status {status}{where})")
