@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from espnet_ext.bin.score import read_text, score
+from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.decode.greedy import best_paths, make_batches
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.parallel import decode_batches
@@ -31,7 +32,6 @@ from espnet_ext.export.run import FILES, SHERPA
 from espnet_ext.export.runtime import OnnxCTC
 from espnet_ext.export.sherpa import transcribe
 from espnet_ext.files import atomic
-from espnet_ext.model_files import find_model_files
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
 

@@ -39,12 +39,12 @@ from torch import Tensor
 import espnet_ext.autoload  # noqa: F401  (registers the paper's encoder)
 from espnet_ext.config import read_config
 from espnet_ext.decode.sets import DecodingSet
-from espnet_ext.encrl.cache import ENCODER
 from espnet_ext.encrl.model import ESPnetEncRLModel
+from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.encrl.trainer import StudentGradients
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.files import atomic
-from espnet_ext.tasks.encrl import EncRLTask
+from espnet_ext.teachers.cache import ENCODER
 
 STUDENTS = ("e6", "e4", "e2")
 ROOT = Path(__file__).parents[1]

@@ -13,11 +13,11 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
-from espnet_ext.encrl.cache import DTYPES
 from espnet_ext.errors import run_main
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
+from espnet_ext.teachers.cache import DTYPES
 
 HOURS = (960, 3 * 960, 100_000)  # LibriSpeech, the same with speed perturbation, a crawled corpus
 DEVICES = (1, 8, 64)

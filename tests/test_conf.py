@@ -6,9 +6,9 @@ import pytest
 
 from espnet_ext.config import check_keys, option_names, read_config
 from espnet_ext.encrl.criteria import parse_criteria
+from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
 from espnet_ext.required import check_complete
-from espnet_ext.tasks.encrl import EncRLTask
 
 ROOT = Path(__file__).parents[1]
 OVERLAYS = sorted([*ROOT.glob("conf/criteria/*.yaml"), *ROOT.glob("conf/tuning/*.yaml")])

@@ -11,10 +11,10 @@ from numpy import zeros
 
 from espnet_ext.data.digits import MANIFEST, Options, make_split
 from espnet_ext.data.talks import SETS, make_tedlium
-from espnet_ext.encrl.cache_writer import plan
 from espnet_ext.errors import UserError
 from espnet_ext.export.run import export
-from espnet_ext.zoo.repository import stage_files
+from espnet_ext.publish.repository import stage_files
+from espnet_ext.teachers.cache_writer import plan
 from tests.tiny import model_conf, save_experiment
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from espnet2.tasks.asr import ASRTask
 
+from espnet_ext.checkpoints.find import find_model_files, read_state_dict, save_model
 from espnet_ext.config import read_config
 from espnet_ext.errors import run_main
-from espnet_ext.model_files import find_model_files, read_state_dict, save_model
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ import kaldiio
 import torch
 from tqdm import tqdm
 
-from espnet_ext.encrl.cache import DTYPES, ENCODER, SAMPLES, Manifest, identify
-from espnet_ext.encrl.teacher import load_teacher
 from espnet_ext.errors import run_main
+from espnet_ext.teachers.cache import DTYPES, ENCODER, SAMPLES, Manifest, identify
+from espnet_ext.teachers.teacher import load_teacher
 
 
 @torch.no_grad()

@@ -51,9 +51,9 @@ def main(cmd: list[str] | None = None) -> None:
     """Writes the cache."""
     args = get_parser().parse_args(cmd)
     from espnet_ext.config import read_config
-    from espnet_ext.encrl.cache_writer import plan, write_cache
     from espnet_ext.encrl.criteria import parse_criteria
     from espnet_ext.files import locked
+    from espnet_ext.teachers.cache_writer import plan, write_cache
 
     criteria = []
     if args.config:

@@ -18,7 +18,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Checks each of them."""
-    from espnet_ext.model_files import find_model_files
+    from espnet_ext.checkpoints.find import find_model_files
 
     for source in get_parser().parse_args(cmd).source:
         find_model_files(source)

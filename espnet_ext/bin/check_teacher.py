@@ -39,8 +39,8 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_ext.decode.model import NoCTCError, load_model
     from espnet_ext.decode.parallel import decode_batches
     from espnet_ext.decode.sets import DecodingSet
-    from espnet_ext.encrl.teacher import broken_teacher
     from espnet_ext.files import atomic
+    from espnet_ext.teachers.teacher import broken_teacher
 
     data = DecodingSet.open(args.data_dir, args.audio_format)
     references = {name: text for name, text in read_text(args.data_dir / "text").items() if name in data.samples}
@@ -87,7 +87,7 @@ def _check_encoder(source: str, data: "DecodingSet", names: Sequence[str], devic
     """Checks that the encoder's output, all that students learn of such a teacher, is finite."""
     import torch
 
-    from espnet_ext.encrl.teacher import load_teacher
+    from espnet_ext.teachers.teacher import load_teacher
 
     teacher = load_teacher(source)
     for name in names:

@@ -28,9 +28,9 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Writes tokens.txt and bpe.model; prints options of run.sh."""
     args = get_parser().parse_args(cmd)
+    from espnet_ext.checkpoints.find import find_model_files
     from espnet_ext.config import read_config, recipe_directory
     from espnet_ext.files import atomic
-    from espnet_ext.model_files import find_model_files
 
     config_file, _ = find_model_files(args.teacher)
     config = read_config(config_file)

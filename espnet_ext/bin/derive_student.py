@@ -30,7 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Writes the model and prints the path of model.pth."""
     args = get_parser().parse_args(cmd)
-    from espnet_ext.encrl.derive import derive_student
+    from espnet_ext.checkpoints.derive import derive_student
 
     print(derive_student(args.source, args.layers, args.output_dir, args.checkpoint, args.ctc_only == "true"))
 

@@ -5,8 +5,8 @@ Example:
           --students e6=conf/e6.yaml e4=conf/e4.yaml --output_dir exp/encrl ... (options of espnet2.bin.asr_train)
 """
 
+from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import run_main
-from espnet_ext.tasks.encrl import EncRLTask
 
 
 def get_parser():

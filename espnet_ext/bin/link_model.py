@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Writes config.yaml and the link model.pth."""
     args = get_parser().parse_args(cmd)
-    from espnet_ext.model_files import find_model_files
+    from espnet_ext.checkpoints.find import find_model_files
 
     config_file, checkpoint = find_model_files(args.source)
     config = read_config(config_file)

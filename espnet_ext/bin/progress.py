@@ -9,8 +9,8 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from espnet_ext.checkpoints.recovery import drop_previous_if_finished, is_finished
 from espnet_ext.errors import UserError, run_main
-from espnet_ext.recovery import drop_previous_if_finished, is_finished
 from espnet_ext.report.follow import (
     CheckpointKeeper,
     Display,

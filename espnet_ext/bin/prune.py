@@ -33,9 +33,9 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Writes the model and prints the path of model.pth and the share of zeros."""
     args = get_parser().parse_args(cmd)
+    from espnet_ext.checkpoints.find import find_model_files, read_state_dict, save_model
+    from espnet_ext.checkpoints.prune import prune
     from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
-    from espnet_ext.encrl.prune import prune
-    from espnet_ext.model_files import find_model_files, read_state_dict, save_model
 
     config_file, checkpoint = find_model_files(args.source)
     state, share = prune(read_state_dict(checkpoint), args.amount, args.modules, args.weights_only == "true")

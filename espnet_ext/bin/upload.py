@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from espnet_ext.errors import UserError, run_main
 
 if TYPE_CHECKING:
+    from espnet_ext.publish.card import Facts
     from espnet_ext.report.results import Results
-    from espnet_ext.zoo.card import Facts
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -51,9 +51,9 @@ def main(cmd: list[str] | None = None) -> None:
     dry = args.dry_run == "true"
     if not (dry or args.check_only == "true") and not args.license:
         raise UserError("--license is missing: the card must say under which terms the model may be used")
-    from espnet_ext.zoo.card import Facts
-    from espnet_ext.zoo.clean import with_local_paths
-    from espnet_ext.zoo.repository import check_access, stage_files, upload
+    from espnet_ext.publish.card import Facts
+    from espnet_ext.publish.clean import with_local_paths
+    from espnet_ext.publish.repository import check_access, stage_files, upload
 
     facts = Facts(
         args.repo, args.license, args.language, tuple(filter(None, args.dataset)), args.base_model, args.project_url
@@ -98,7 +98,7 @@ def _results(args: argparse.Namespace) -> "Results":
 
 def _card(args: argparse.Namespace, facts: "Facts", results: "Results", files: list[str]) -> str:
     from espnet_ext.config import read_config
-    from espnet_ext.zoo.card import make_card
+    from espnet_ext.publish.card import make_card
 
     student = next(system for system in results.systems if system.runs[0].exp_dir == args.exp_dir)
     for name in results.test_sets:

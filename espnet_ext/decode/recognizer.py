@@ -13,8 +13,8 @@ import numpy as np
 
 from espnet_ext.decode.constants import MIN_SAMPLES
 from espnet_ext.decode.words import check_token_type, guess_token_type
+from espnet_ext.encoder.frame_rate import samples_per_frame
 from espnet_ext.errors import UserError, require
-from espnet_ext.frame_rate import samples_per_frame
 
 if TYPE_CHECKING:
     from espnet_ext.decode.model import CTCModel

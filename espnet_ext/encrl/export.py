@@ -8,10 +8,10 @@ from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
+from espnet_ext.checkpoints.find import read_state_dict, save_model
 from espnet_ext.config import option_names, read_config
 from espnet_ext.encrl.students import student_args
 from espnet_ext.errors import UserError, did_you_mean
-from espnet_ext.model_files import read_state_dict, save_model
 
 
 def student_state(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -4,8 +4,8 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from torch import nn
 
-from espnet_ext.encrl.derive import load_layers
-from espnet_ext.encrl.outputs import encoder_layers
+from espnet_ext.checkpoints.derive import load_layers
+from espnet_ext.encoder.outputs import encoder_layers
 from espnet_ext.errors import UserError
 
 

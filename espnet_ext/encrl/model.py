@@ -11,16 +11,16 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
-from espnet_ext.encrl.cache import cached_outputs
+from espnet_ext.encoder.outputs import Outputs, compute_outputs
 from espnet_ext.encrl.criteria import Criterion
-from espnet_ext.encrl.outputs import Outputs, compute_outputs
 from espnet_ext.encrl.projection import build_projection
-from espnet_ext.encrl.teacher import Teacher
 from espnet_ext.errors import UserError
 from espnet_ext.losses import LOSSES
 from espnet_ext.losses.clip import ClipLoss
 from espnet_ext.losses.gather import process_rank
 from espnet_ext.losses.masking import valid_frames, without_padding
+from espnet_ext.teachers.cache import cached_outputs
+from espnet_ext.teachers.teacher import Teacher
 
 # The shares of the gradient cost a pass through the losses, so not every update measures them.
 _SHARES_EVERY = 50
@@ -87,7 +87,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
                 transcript.
             text_lengths: (B,) int.
             **kwargs: `utt_id` (list of str) names utterances in errors; outputs of the teacher from a cache, see
-                `espnet_ext.encrl.cache`.
+                `espnet_ext.teachers.cache`.
 
         Returns:
             Scalar loss; statistics `<student>_<criterion>`, `<student>_loss`, `<student>_cer_ctc` (validation) and

@@ -17,12 +17,12 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.config import read_config
 from espnet_ext.errors import UserError
 from espnet_ext.export.report import check_made_of
 from espnet_ext.export.run import FILES, SHERPA
 from espnet_ext.files import atomic
-from espnet_ext.model_files import find_model_files
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.plot import write_figure
 from espnet_ext.report.size import Size, sample_rate

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from espnet_ext.bin.score import read_text, score
+from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.recognizer import EspnetRecognizer
 from espnet_ext.decode.sets import DecodingSet
@@ -23,7 +24,6 @@ from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write
 from espnet_ext.export.short import accept_short, shortest_input
 from espnet_ext.export.static_int8 import write_static_int8
 from espnet_ext.files import file_sha256
-from espnet_ext.model_files import find_model_files
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999

@@ -80,7 +80,7 @@ def check_teacher(recipe: "Recipe") -> None:
         raise UserError(f"--teacher: {source} does not exist{near and f'; did you mean {near}?'}")
     record = Record.read(recipe.names.teacher_exp)
     if record is None or record.damaged() or record.made_of.get("teacher") != source:
-        from espnet_ext.model_files import find_model_files
+        from espnet_ext.checkpoints.find import find_model_files
 
         find_model_files(source)
 

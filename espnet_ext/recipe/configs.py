@@ -79,7 +79,7 @@ class Config:
         from espnet2.tasks.asr import ASRTask
 
         import espnet_ext.autoload  # noqa: F401  (registers our encoders)
-        from espnet_ext.tasks.encrl import EncRLTask
+        from espnet_ext.encrl.task import EncRLTask
 
         parser = (EncRLTask if self.students else ASRTask).get_parser()
         for path in self.files:

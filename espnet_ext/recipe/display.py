@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from espnet_ext.recovery import drop_previous_if_finished
+from espnet_ext.checkpoints.recovery import drop_previous_if_finished
 from espnet_ext.report.follow import CheckpointKeeper, Display, LogFollower, format_seconds
 
 _POLL_SEC = 0.5

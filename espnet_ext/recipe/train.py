@@ -184,7 +184,7 @@ def run_training(
         if start:
             check_checkpoint(start)  # ESPnet would train on from damaged weights
         record = Record.begin(exp_dir, training.kind, made_of, **training.about)
-        from espnet_ext.recovery import check_averaged, check_finite, recover
+        from espnet_ext.checkpoints.recovery import check_averaged, check_finite, recover
 
         recover(exp_dir, log=recipe.say)
         told = exp_dir / TOLD

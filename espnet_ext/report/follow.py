@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from espnet_ext import train_log
-from espnet_ext.recovery import CHECKPOINT, PREVIOUS, keep_previous
+from espnet_ext.checkpoints.recovery import CHECKPOINT, PREVIOUS, keep_previous
 from espnet_ext.train_log import AllInvalid, Batches, EpochStarted, EpochStats, Event, Failure, Saved
 from espnet_ext.warmup import describe_long_warmup
 

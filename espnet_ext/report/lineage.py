@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from espnet_ext.checkpoints.recovery import CHECKPOINT, finished_epochs
 from espnet_ext.config import read_config
-from espnet_ext.encrl.cache import ENCODER, MANIFEST
 from espnet_ext.errors import UserError
 from espnet_ext.record import RECORD, Record
-from espnet_ext.recovery import CHECKPOINT, finished_epochs
+from espnet_ext.teachers.cache import ENCODER, MANIFEST
 from espnet_ext.train_log import EpochStats
 
 

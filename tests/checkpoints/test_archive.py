@@ -7,9 +7,9 @@ import zipfile
 import pytest
 import yaml
 
-from espnet_ext.encrl.teacher import load_teacher
+from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.errors import UserError
-from espnet_ext.model_files import find_model_files
+from espnet_ext.teachers.teacher import load_teacher
 from tests.checkpoints.packed import (
     CHECKPOINT,
     CONFIG,

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.errors import UserError
-from espnet_ext.model_files import find_model_files
 from tests.checkpoints.packed import CHECKPOINT, CONFIG, STATISTICS, damage, make_recipe
 from tests.checkpoints.test_archive import BOMB
-from tests.zoo.hub import TOKEN, running_hub
+from tests.publish.hub import TOKEN, running_hub
 
 ROOT = Path(__file__).parents[2]
 LOAD = """
 import sys
-from espnet_ext.encrl.teacher import load_teacher
+from espnet_ext.teachers.teacher import load_teacher
 from espnet_ext.errors import UserError
 for name in sys.argv[1:]:
     try:

@@ -10,8 +10,8 @@ import yaml
 from espnet2.tasks.asr import ASRTask
 
 from espnet_ext.encrl.export import export_student
+from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
-from espnet_ext.tasks.encrl import EncRLTask
 from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
 
 # Decodes with the stock recogniser in a process where the extension cannot be imported.

@@ -5,9 +5,9 @@ from argparse import Namespace
 import pytest
 import torch
 
-from espnet_ext.encrl.derive import load_layers
+from espnet_ext.checkpoints.derive import load_layers
+from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
-from espnet_ext.tasks.encrl import EncRLTask
 from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 import yaml
 
+from espnet_ext.encoder.outputs import Outputs
 from espnet_ext.encrl.agreement import check_agreement
 from espnet_ext.encrl.criteria import Criterion, parse_criteria
 from espnet_ext.encrl.model import _cer
-from espnet_ext.encrl.outputs import Outputs
 from espnet_ext.encrl.students import read_students
+from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
-from espnet_ext.tasks.encrl import EncRLTask
 from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
 
 CRITERIA = [

@@ -18,6 +18,8 @@ def finish(run: Run | Recipe) -> None:
     """Makes the directories of all models of a run as they are when it has ended."""
     recipe = run if isinstance(run, Recipe) else run.recipe
     for training in trainings(recipe):
+        if Record.read(training.exp_dir) is not None:
+            continue  # as the recipe: what a run beside this one may be reading is not written again
         training.exp_dir.mkdir(parents=True, exist_ok=True)
         record = Record.begin(training.exp_dir, training.kind, training.made_of({}, {}), **training.about)
         for name in ("checkpoint.pth", *training.outputs):
@@ -28,6 +30,8 @@ def finish(run: Run | Recipe) -> None:
         digest = Record.read(model.exp_dir).content["outputs"][model.file]["sha256"]
         made_of = {"decoding": {"model": digest}, "scoring": {"text": dict.fromkeys(sets, "0" * 64)}}
         directory = model.exp_dir / recipe.names.inference_tag
+        if Record.read(directory) is not None:
+            continue
         record = Record.begin(directory, "decoding", made_of)
         for name in sets:
             (directory / name / "score_wer").mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
 from espnet_ext.export.sherpa_files import COMMAND
-from espnet_ext.zoo.snippets import SHERPA
+from espnet_ext.publish.snippets import SHERPA
 from tests.tiny import model_conf, save_experiment
 
 FRAME_SAMPLES, MIN_SAMPLES = 640, 1600

@@ -15,7 +15,7 @@ from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.processes import run_logged
 from espnet_ext.recipe.recipe import Recipe
 from espnet_ext.recipe.words import read_asr_names, recipe_words
-from tests.zoo.hub import TOKEN, running_hub
+from tests.publish.hub import TOKEN, running_hub
 
 ROOT = Path(__file__).parents[2]
 SUFFIX = "raw_en_bpe30"

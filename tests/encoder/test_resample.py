@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_ext.encrl.resample import resample, resampled_lengths
+from espnet_ext.encoder.resample import resample, resampled_lengths
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 1.5])

@@ -10,10 +10,10 @@ from espnet2.main_funcs.pack_funcs import pack
 from espnet2.tasks.asr import ASRTask, encoder_choices
 
 from espnet_ext.bin import derive_student
+from espnet_ext.checkpoints.derive import derive, select_layers
+from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.encoder.torchaudio_conformer import TorchaudioConformerEncoder
-from espnet_ext.encrl.derive import derive, select_layers
 from espnet_ext.errors import UserError
-from espnet_ext.model_files import find_model_files
 from tests.tiny import make_batch, model_conf, save_experiment
 
 encoder_choices.classes.setdefault("torchaudio_conformer", TorchaudioConformerEncoder)

@@ -5,10 +5,10 @@ import torch
 import yaml
 
 from espnet_ext.bin import prune as prune_command
+from espnet_ext.checkpoints.find import read_state_dict
+from espnet_ext.checkpoints.prune import GROUPS, prune
 from espnet_ext.encrl.init import keep_zeros
-from espnet_ext.encrl.prune import GROUPS, prune
 from espnet_ext.errors import UserError
-from espnet_ext.model_files import read_state_dict
 from tests.tiny import model_conf, save_experiment
 
 ENCODERS = {

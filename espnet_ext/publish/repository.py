@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
 from espnet_ext.directories import MARKER, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.report import check_made_of
-from espnet_ext.zoo.clean import clean_folder
+from espnet_ext.publish.clean import clean_folder
 
 ONNX = "onnx"
 _REMEDY = (
@@ -26,7 +26,7 @@ def check_access(repo: str, create: bool) -> HfApi:
     """Checks token and repository before any work.
 
     Args:
-        repo: `user/name`, checked by `espnet_ext.zoo.card.Facts`.
+        repo: `user/name`, checked by `espnet_ext.publish.card.Facts`.
         create: make the repository if there is none.
 
     Raises:

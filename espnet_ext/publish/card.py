@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from espnet_ext.autoload import ENCODERS
 from espnet_ext.errors import UserError
+from espnet_ext.publish.snippets import CITATION, ESPNET, ONNX, PAPER, SHERPA
 from espnet_ext.report.escape import markdown, markdown_code
 from espnet_ext.report.markdown import bullets, layout
 from espnet_ext.report.notes import notes
@@ -20,7 +21,6 @@ from espnet_ext.report.scores import KINDS
 from espnet_ext.report.size import sample_rate
 from espnet_ext.report.system import System
 from espnet_ext.report.table import cost_table, error_table, main_table
-from espnet_ext.zoo.snippets import CITATION, ESPNET, ONNX, PAPER, SHERPA
 
 NO_LICENSE = "FILL IN"
 _TASK = "automatic-speech-recognition"

@@ -14,14 +14,14 @@ from tqdm import tqdm
 
 from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.encrl.agreement import count_frames, describe
-from espnet_ext.encrl.cache import DTYPES, MANIFEST, Manifest, check_stored, data_names, identify
-from espnet_ext.encrl.cache_audio import AUDIO, changed_audio, read_audio, write_audio
-from espnet_ext.encrl.cache_files import stored_files
-from espnet_ext.encrl.cache_shard import Job, Record, shard_is_whole, start_worker, work
 from espnet_ext.encrl.criteria import Criterion, check_cacheable
-from espnet_ext.encrl.teacher import load_teacher
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
+from espnet_ext.teachers.cache import DTYPES, MANIFEST, Manifest, check_stored, data_names, identify
+from espnet_ext.teachers.cache_audio import AUDIO, changed_audio, read_audio, write_audio
+from espnet_ext.teachers.cache_files import stored_files
+from espnet_ext.teachers.cache_shard import Job, Record, shard_is_whole, start_worker, work
+from espnet_ext.teachers.teacher import load_teacher
 
 _SPARE_BYTES = 200 * 2**20
 _REMEDY = "delete it, or give another --output_dir"
@@ -43,7 +43,7 @@ def plan(
         data_dir: as in `Job`.
         output_dir: as in `Job`.
         criteria: as in `Job`.
-        dtype: key of `espnet_ext.encrl.cache.DTYPES`.
+        dtype: key of `espnet_ext.teachers.cache.DTYPES`.
         shard_size: utterances a shard.
         **options: further fields of `Job`.
 

@@ -14,14 +14,14 @@ from torch import nn
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
 from espnet_ext.encrl.agreement import check_agreement
-from espnet_ext.encrl.cache import ENCODER, check_cache, data_names
 from espnet_ext.encrl.criteria import Criterion, parse_criteria
 from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
-from espnet_ext.encrl.teacher import Teacher, load_teacher
 from espnet_ext.encrl.trainer import EncRLTrainer
 from espnet_ext.errors import UserError
+from espnet_ext.teachers.cache import ENCODER, check_cache, data_names
+from espnet_ext.teachers.teacher import Teacher, load_teacher
 
 
 class EncRLTask(ASRTask):

@@ -11,8 +11,8 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from torch import Tensor, nn
 from torchaudio.models.conformer import ConformerLayer
 
+from espnet_ext.encoder.resample import resample, resampled_lengths
 from espnet_ext.encrl.criteria import Criterion
-from espnet_ext.encrl.resample import resample, resampled_lengths
 from espnet_ext.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from espnet_ext.frame_rate import samples_per_frame
+from espnet_ext.encoder.frame_rate import samples_per_frame
 
 
 @pytest.mark.parametrize(("hop", "factor"), [(160, 4), (160, 6), (128, 4), (256, 8), (200, 1)])

@@ -4,12 +4,12 @@ import pytest
 import torch
 import yaml
 
+from espnet_ext.checkpoints.derive import load_layers
+from espnet_ext.checkpoints.find import find_model_files, read_state_dict
 from espnet_ext.decode.model import load_model
-from espnet_ext.encrl.derive import load_layers
-from espnet_ext.encrl.teacher import load_teacher
 from espnet_ext.errors import UserError
 from espnet_ext.export.runtime import OnnxCTC
-from espnet_ext.model_files import find_model_files, read_state_dict
+from espnet_ext.teachers.teacher import load_teacher
 from tests.checkpoints.packed import CHECKPOINT, STATISTICS, damage, make_recipe
 from tests.tiny import model_conf, save_experiment
 

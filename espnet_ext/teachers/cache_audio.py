@@ -1,7 +1,7 @@
 """Of which audio a teacher cache is: a digest of the samples of each utterance.
 
 The digests are compared by content, but a file is read again only where it is not the one that was read before, by the
-entry in wav.scp and by `espnet_ext.encrl.cache_files.file_state`.
+entry in wav.scp and by `espnet_ext.teachers.cache_files.file_state`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from espnet2.train.dataset import ESPnetDataset
 from torch import Tensor
 
 from espnet_ext.decode.sets import DecodingSet
-from espnet_ext.encrl.cache_files import UNKNOWN, file_state
+from espnet_ext.teachers.cache_files import UNKNOWN, file_state
 
 AUDIO = "utt2audio"
 _ARCHIVE = re.compile(r"(.+):\d+(\[[\d:,]*\])?")

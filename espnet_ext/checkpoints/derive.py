@@ -14,9 +14,9 @@ from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
+from espnet_ext.checkpoints.find import find_model_files, read_state_dict, save_model
 from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
 from espnet_ext.errors import UserError
-from espnet_ext.model_files import find_model_files, read_state_dict, save_model
 
 # ESPnet's conformer, transformer, branchformer and e_branchformer; the paper's encoder.
 _LAYER = re.compile(r"(encoder\.(?:encoders|conformer\.conformer_layers)\.)(\d+)(\..+)")

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from espnet_ext.errors import UserError
-from espnet_ext.zoo.repository import stage_files
-from tests.zoo.hub import TOKEN, running_hub
+from espnet_ext.publish.repository import stage_files
+from tests.publish.hub import TOKEN, running_hub
 
 ROOT = Path(__file__).parents[2]
 UPLOAD = """
 import sys
 from espnet_ext.errors import run_main
-from espnet_ext.zoo.repository import check_access, upload
+from espnet_ext.publish.repository import check_access, upload
 def main():
     api = check_access(sys.argv[1], sys.argv[2] == "create")
     if len(sys.argv) > 3:

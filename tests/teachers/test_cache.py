@@ -15,12 +15,12 @@ import soundfile
 import torch
 
 from espnet_ext.bin import cache_teacher
-from espnet_ext.encrl.cache import MANIFEST, check_cache
-from espnet_ext.encrl.cache_writer import _results, plan
 from espnet_ext.encrl.criteria import parse_criteria
-from espnet_ext.encrl.teacher import load_teacher
+from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
-from espnet_ext.tasks.encrl import EncRLTask
+from espnet_ext.teachers.cache import MANIFEST, check_cache
+from espnet_ext.teachers.cache_writer import _results, plan
+from espnet_ext.teachers.teacher import load_teacher
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 CRITERIA = [

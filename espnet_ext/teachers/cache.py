@@ -21,12 +21,12 @@ from typing import Any
 from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor
 
-from espnet_ext.encrl.cache_audio import AUDIO, changed_audio, read_audio, reader
-from espnet_ext.encrl.cache_files import StoredFile, check_files
+from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.encrl.criteria import Criterion, check_cacheable
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
-from espnet_ext.model_files import find_model_files
+from espnet_ext.teachers.cache_audio import AUDIO, changed_audio, read_audio, reader
+from espnet_ext.teachers.cache_files import StoredFile, check_files
 
 VERSION = 2
 MANIFEST = "manifest.json"

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from espnet_ext.decode.greedy import make_batches
 from espnet_ext.decode.sets import DecodingSet
-from espnet_ext.encrl.cache import DTYPES, ENCODER, Manifest, data_name
-from espnet_ext.encrl.cache_audio import AUDIO, FileStates, HeardAudio, changed_audio, read_audio, write_audio
-from espnet_ext.encrl.cache_files import StoredFile, check_files, stored_files
+from espnet_ext.encoder.outputs import compute_outputs
 from espnet_ext.encrl.criteria import Criterion
-from espnet_ext.encrl.outputs import compute_outputs
-from espnet_ext.encrl.teacher import check_finite, load_teacher
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
+from espnet_ext.teachers.cache import DTYPES, ENCODER, Manifest, data_name
+from espnet_ext.teachers.cache_audio import AUDIO, FileStates, HeardAudio, changed_audio, read_audio, write_audio
+from espnet_ext.teachers.cache_files import StoredFile, check_files, stored_files
+from espnet_ext.teachers.teacher import check_finite, load_teacher
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 from torch import Tensor
 
+from espnet_ext.checkpoints.find import find_model_files, read_state_dict
 from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
-from espnet_ext.encrl.cache import data_name
+from espnet_ext.encoder.outputs import Outputs, compute_outputs
 from espnet_ext.encrl.criteria import Criterion
-from espnet_ext.encrl.outputs import Outputs, compute_outputs
 from espnet_ext.errors import UserError
 from espnet_ext.losses.masking import valid_frames
-from espnet_ext.model_files import find_model_files, read_state_dict
+from espnet_ext.teachers.cache import data_name
 
 
 class Teacher:
@@ -57,7 +57,7 @@ class Teacher:
         """Computes the outputs that `criteria` compare.
 
         Args:
-            speech: (B, samples) float, or (B, T, F) features; as `espnet_ext.encrl.outputs.compute_outputs`.
+            speech: (B, samples) float, or (B, T, F) features; as `espnet_ext.encoder.outputs.compute_outputs`.
             lengths: (B,) int, of `speech`.
             criteria: say which outputs are needed.
             utt_ids: names of the utterances for errors.
@@ -96,7 +96,7 @@ class Teacher:
         Args:
             encoder: (B, T, D) float, encoder output.
             lengths: (B,) int.
-            layers: (B, T, D) float of the layers that criteria compare, by `espnet_ext.encrl.cache.data_name`.
+            layers: (B, T, D) float of the layers that criteria compare, by `espnet_ext.teachers.cache.data_name`.
             criteria: say whether the CTC head is needed.
             utt_ids: names of the utterances for errors.
 

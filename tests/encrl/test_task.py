@@ -14,7 +14,7 @@ import soundfile
 import torch
 import yaml
 
-from espnet_ext.recovery import recover
+from espnet_ext.checkpoints.recovery import recover
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 EPOCHS = 4

@@ -13,8 +13,8 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.distributed_utils import DistributedOption
 from espnet2.train.trainer import Trainer, TrainerOptions
 
+from espnet_ext.checkpoints.recovery import check_averaged, check_finite, is_finished, keep_previous, recover
 from espnet_ext.errors import UserError
-from espnet_ext.recovery import check_averaged, check_finite, is_finished, keep_previous, recover
 
 CRITERIA = [["valid", "loss", "min"]]
 

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from espnet_ext.bin import upload
 from espnet_ext.directories import MARKER
 from espnet_ext.errors import UserError
-from espnet_ext.zoo.card import Facts
+from espnet_ext.publish.card import Facts
 from tests.report.conftest import REFERENCES, Recipe
 from tests.report.test_escape import Cells
 

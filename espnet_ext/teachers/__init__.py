@@ -1,0 +1,1 @@
+"""The teacher: what it is asked for, how it is loaded, what of it is kept on disk."""
