@@ -12,9 +12,9 @@ from espnet_ext.report.charts import curve_charts, scatter_charts
 from espnet_ext.report.notes import environment, notes
 from espnet_ext.report.palette import Palette
 from espnet_ext.report.results import Results
-from espnet_ext.report.scores import KINDS
 from espnet_ext.report.system import System
 from espnet_ext.report.table import Table, cost_table, difference_table, error_table, main_table, pairwise_table
+from espnet_ext.score.results import KINDS
 
 # Order counts: the extensions of Chart.js expect it. Origin and licences: web/LICENSES.md.
 _SCRIPTS = (

@@ -90,9 +90,7 @@ class Manifest:
         """
         path = directory / MANIFEST
         if not path.is_file():
-            raise UserError(
-                f"{directory} is no finished teacher cache (no {MANIFEST}); run espnet_ext.bin.cache_teacher"
-            )
+            raise UserError(f"{directory} is no finished teacher cache (no {MANIFEST}); run encrl cache")
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
             files = {name: StoredFile(**stored) for name, stored in entries.get("files", {}).items()}
@@ -156,7 +154,7 @@ def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], speech: 
     Raises:
         UserError: It is stale, foreign, damaged or incomplete, or no cache serves these criteria.
     """
-    directory, remedy = scp.parent, "cache again with espnet_ext.bin.cache_teacher, or train without the cache"
+    directory, remedy = scp.parent, "cache again with encrl cache, or train without the cache"
     criteria = list(criteria)
     check_cacheable(criteria)
     manifest = Manifest.read(directory)

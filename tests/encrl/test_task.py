@@ -43,7 +43,7 @@ def data(tmp_path_factory):
 
 def command(data: Path, output_dir: Path, *options: str) -> list[str]:
     arguments = f"""
-        -m espnet_ext.bin.encrl_train --teacher {data}/teacher --students e2={data}/e2.yaml e1={data}/e1.yaml
+        -m espnet_ext.encrl.train --teacher {data}/teacher --students e2={data}/e2.yaml e1={data}/e1.yaml
         --output_dir {output_dir} --token_list {data}/tokens.txt --token_type char --resume true --num_att_plot 0
         --train_data_path_and_name_and_type {data}/wav.scp,speech,sound
         --train_data_path_and_name_and_type {data}/text,text,text

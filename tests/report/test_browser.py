@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from espnet_ext.bin import report
+from espnet_ext.cli import report
 from tests.report.browser import MISSING, Browser
 from tests.report.conftest import Recipe
 

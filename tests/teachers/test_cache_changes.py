@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tests.teachers.test_cache import CRITERIA, SECONDS, cache
 
 from espnet_ext.encrl.criteria import parse_criteria
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import MANIFEST, check_cache
+from tests.teachers.test_cache import CRITERIA, SECONDS, cache
 from tests.tiny import model_conf, save_experiment
 
 NAMES = list(SECONDS)
