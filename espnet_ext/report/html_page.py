@@ -39,7 +39,7 @@ def to_html(results: Results, folder: Path) -> str:
         sections += [(f"{name}: p-values of the {kind.upper()} of every two systems",
                       pairwise_table(results, name, kind)) for kind in KINDS]  # fmt: skip
     sections.append(("Training cost", cost_table(results)))
-    return _template().render(
+    return _templates().get_template("page.html").render(
         title=results.title, decoding=results.decoding, main=main_table(results),
         colours=[palette.of(system).colour for system in results.systems],
         files=[_links(system, folder) for system in results.systems],
@@ -49,6 +49,11 @@ def to_html(results: Results, folder: Path) -> str:
         notes=notes(results), environment=environment(),
         style=_web("page.css"), scripts=[_web(name) for name in _SCRIPTS],
     )  # fmt: skip
+
+
+def layout(table: Table) -> str:
+    """Returns an HTML table; the cells of `table` are plain text."""
+    return _templates().get_template("table.html").module.layout(table)
 
 
 def _links(system: System, folder: Path) -> list[tuple[str, str]]:
@@ -64,12 +69,12 @@ def _links(system: System, folder: Path) -> list[tuple[str, str]]:
 
 
 @cache
-def _template():
-    environment = Environment(
+def _templates() -> Environment:
+    templates = Environment(
         loader=PackageLoader("espnet_ext.report", "web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"sort_key": _sort_key, "split_interval": lambda cell: cell.partition(" [")}
-    return environment.get_template("page.html")
+    templates.filters |= {"sort_key": _sort_key, "split_interval": lambda cell: cell.partition(" [")}
+    return templates
 
 
 def _web(name: str) -> Markup:
