@@ -53,8 +53,10 @@ def check_python(words: list[str], abridged: bool) -> None:
         check_options_of_source(Path(words[0]), words[1:])
     elif words[1] == "espnet_ext":
         check_verb(words[2:], abridged)
-    elif words[1].startswith("espnet_ext."):
-        check_parser(_parser_of(words[1]), words[2:], abridged)
+    elif words[1].startswith("espnet_ext.") and (parser := _parser_of(words[1])):
+        check_parser(parser, words[2:], abridged)
+    elif words[1].startswith("espnet_ext.") and (unknown := _options(words) - all_option_names()):
+        raise WrongCommandError(f"unknown option {', '.join(sorted(unknown))}")
 
 
 def check_verb(words: list[str], abridged: bool) -> None:
@@ -85,14 +87,15 @@ def check_parser(parser: argparse.ArgumentParser, words: list[str], abridged: bo
     if "--help" in words:
         return
     if abridged:
-        for word in words:
-            if word.startswith("--") and word not in option_names(parser):
-                raise WrongCommandError(f"unknown option {word}")
+        if unknown := _options(words) - option_names(parser):
+            raise WrongCommandError(f"unknown option {', '.join(sorted(unknown))}")
         return
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             parser.parse_args(words)
+    except UserError as error:
+        raise WrongCommandError(str(error)) from error
     except SystemExit as error:
         raise WrongCommandError(said.getvalue().strip().splitlines()[-1]) from error
 
@@ -104,17 +107,23 @@ def check_options_of_source(file: Path, words: list[str]) -> None:
         WrongCommandError: it knows one of them not.
     """
     text = file.read_text(encoding="utf-8")
-    for word in words:
-        if word.startswith("--") and not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text):
+    for word in _options(words):
+        if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text):
             raise WrongCommandError(f"{file.name} knows no option {word}")
 
 
 @cache
-def _parser_of(module: str) -> argparse.ArgumentParser:
+def _parser_of(module: str) -> argparse.ArgumentParser | None:
+    """Returns the parser of a module; None: ESPnet's parser reads what it is called with."""
     try:
-        return importlib.import_module(module).get_parser()
+        loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise WrongCommandError(f"there is no {module} ({error})") from error
+    return loaded.get_parser() if hasattr(loaded, "get_parser") else None
+
+
+def _options(words: list[str]) -> set[str]:
+    return {word for word in words if word.startswith("--")}
 
 
 def option_names(parser: argparse.ArgumentParser) -> set[str]:
