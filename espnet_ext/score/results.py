@@ -80,6 +80,11 @@ class Score:
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def identifier(name: str, speakers: dict[str, str]) -> str:
+    """Returns what asr.sh calls an utterance for sclite: `speaker-utterance`, its name where speakers are not known."""
+    return f"{speakers[name]}-{name}" if speakers else name
+
+
 def sclite_speaker(name: str) -> str:
     """Returns the speaker of an identifier `speaker-utterance`, as sclite's `-i rm` does: up to the first hyphen.
 
@@ -114,7 +119,7 @@ def read_sclite(path: Path) -> Score:
 
 
 def read_jiwer(path: Path) -> Score:
-    """Reads what `espnet_ext.bin.score` wrote.
+    """Reads what `score_by_jiwer` wrote.
 
     Raises:
         UserError: It is not that.
@@ -126,7 +131,7 @@ def read_jiwer(path: Path) -> Score:
             counts["utterances"] = {name: Utterance(*values) for name, values in utterances.items()}
         return _checked(Score(**counts), path)
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not written by espnet_ext.bin.score; delete it and score again") from error
+        raise UserError(f"{path}: not written by this program; delete it and score again (stage 13)") from error
 
 
 def _checked(score: Score, path: Path) -> Score:

@@ -1,55 +1,25 @@
-r"""Transcribes audio files and folders with a CTC model: ESPnet's, or an exported ONNX file.
+"""Transcripts of audio files, shown as they come or written to files; progress on a terminal."""
 
-Any length, sampling rate, number of channels, and any format that libsndfile or FFmpeg reads: wav, flac, ogg, mp3, m4a,
-mp4, webm, wma etc. Long audio is processed in windows, in bounded memory. Its text is printed window by window. `-`
-is standard input; in --output_dir its name is `stdin`. A file that cannot be read is reported and left out; the exit
-status is then 1. Of a file that cannot be read to its end, the text that was printed stays.
-
-An ONNX file needs neither PyTorch nor ESPnet: the extra `device` of this package is enough.
-
-With --format txt and without --output_dir each file is one line: its name, a tab, its text. In the name, a backslash
-and control characters are written as in a JSON string (a tab as \t, a line end as \n, a backslash as \\), and a byte
-that is not UTF-8 as \udc80 to \udcff.
-
-Example:
-    % python3 -m espnet_ext.bin.transcribe --model exp/asr_e4_encrl_raw_en_bpe200/onnx/model.int8.onnx talk.mp3
-    % python3 -m espnet_ext.bin.transcribe --model exp/asr_e4_encrl_raw_en_bpe200 --format srt --output_dir srt talks/
-    % ffmpeg -i talk.mkv -f wav - | python3 -m espnet_ext.bin.transcribe --model model.int8.onnx -
-"""
-
-import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from espnet_ext.errors import UserError, run_main
+from espnet_ext.audio.reader import STDIN
+from espnet_ext.decode.audio import duration_sec, find_audio, read_blocks
+from espnet_ext.decode.formats import FORMATS, escape_name
+from espnet_ext.decode.long_audio import transcribe, window_samples
+from espnet_ext.errors import UserError
+from espnet_ext.files import atomic
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from espnet_ext.decode.recognizer import Recognizer
+
     Blocks = Iterator[tuple[int, np.ndarray]]
-
-_STDIN = Path("-")
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Returns the parser."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--model", required=True, help="Experiment directory, checkpoint, packed zip, model-zoo tag, or .onnx file"
-    )
-    parser.add_argument("--format", choices=("txt", "json", "srt"), default="txt")
-    parser.add_argument(
-        "--output_dir", type=Path, help="A file for each audio file goes there (default: to the screen)"
-    )
-    parser.add_argument("--window_sec", type=float, default=30.0, help="Audio that the model gets at once")
-    parser.add_argument("--context_sec", type=float, default=3.0, help="Of it, on each side, context only")
-    parser.add_argument("--ngpu", type=int, default=0, help="0: the CPU")
-    parser.add_argument("audio", nargs="+", type=Path, help="Files and folders; - is standard input")
-    return parser
 
 
 class _FileError(Exception):
@@ -58,22 +28,33 @@ class _FileError(Exception):
     in_part = False
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Transcribes every file."""
-    args = get_parser().parse_args(cmd)
-    if args.window_sec < 4 * args.context_sec or args.context_sec <= 0:
-        raise UserError("--window_sec must be at least four times --context_sec, which must be > 0")
-    from espnet_ext.decode.audio import find_audio, read_blocks
-    from espnet_ext.decode.formats import FORMATS, escape_name
-    from espnet_ext.decode.long_audio import transcribe, window_samples
-    from espnet_ext.decode.recognizer import open_recognizer
+def transcribe_files(
+    paths: list[Path],
+    open_model: Callable[[], "Recognizer"],
+    kind: str = "txt",
+    output_dir: Path | None = None,
+    window_sec: float = 30.0,
+    context_sec: float = 3.0,
+) -> None:
+    """Transcribes every file; one that cannot be read is reported and left out.
 
-    files = find_audio(args.audio)
-    if _STDIN in files and sys.stdin.isatty():
+    Args:
+        paths: files and folders; `espnet_ext.audio.reader.STDIN` for the standard input.
+        open_model: opens the model, once it is known what is transcribed.
+        kind: key of `espnet_ext.decode.formats.FORMATS`.
+        output_dir: where the transcripts go; None: they are printed.
+        window_sec: audio that the model gets at once.
+        context_sec: of it, on each side, what is context only.
+
+    Raises:
+        UserError: nothing to transcribe, or some files could not be transcribed.
+    """
+    files = find_audio(paths)
+    if STDIN in files and sys.stdin.isatty():
         raise UserError("- is audio from standard input, which is a terminal; give a file, or: ... - < talk.wav")
-    targets = _targets(files, args)
-    recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
-    window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
+    targets = _targets(files, output_dir, kind)
+    recognizer = open_model()
+    window, overlap = window_samples(recognizer, window_sec, context_sec)
     failed = 0
     # Text on a terminal tells by itself how far it is, and a bar would run into it.
     shown = sys.stderr.isatty() and (bool(targets) or not sys.stdout.isatty())
@@ -81,13 +62,13 @@ def main(cmd: list[str] | None = None) -> None:
         for file in files:
             blocks = read_blocks(file, recognizer.sample_rate, window, overlap)
             words = transcribe(recognizer, bar.follow(file, blocks) if bar else blocks, overlap)
-            pieces = _as_file_errors(FORMATS[args.format](words))
+            pieces = _as_file_errors(FORMATS[kind](words))
             name = escape_name(str(file))
             try:
                 if targets:
                     _save(pieces, targets[file])
                 else:
-                    _show(pieces, name if args.format == "txt" else None)
+                    _show(pieces, name if kind == "txt" else None)
             except _FileError as error:
                 failed += 1
                 what = "is transcribed in part, up to where it cannot be read" if error.in_part else "is left out"
@@ -107,8 +88,6 @@ class _Bar:
 
     def __init__(self, files: list[Path], sample_rate: int):
         from tqdm import tqdm  # an eighth of what is imported
-
-        from espnet_ext.decode.audio import duration_sec
 
         durations = [duration_sec(file) for file in files]
         self._begins = dict(zip(files, accumulate([0.0, *durations[:-1]]), strict=True))
@@ -161,8 +140,6 @@ def _save(pieces: Iterator[str], target: Path) -> None:
     Raises:
         _FileError: the file cannot be read to its end, or its transcript cannot be written.
     """
-    from espnet_ext.files import atomic
-
     try:
         with atomic(target) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(pieces)
@@ -170,24 +147,20 @@ def _save(pieces: Iterator[str], target: Path) -> None:
         raise _FileError(str(error)) from error
 
 
-def _targets(files: dict[Path, Path], args: argparse.Namespace) -> dict[Path, Path]:
+def _targets(files: dict[Path, Path], output_dir: Path | None, kind: str) -> dict[Path, Path]:
     """Returns where each file's transcript goes.
 
     Raises:
         UserError: two transcripts would be one file, or would run into one another on the screen.
     """
-    if args.output_dir is None:
-        if len(files) > 1 and args.format != "txt":
-            raise UserError(f"--format {args.format} of {len(files)} files needs --output_dir")
+    if output_dir is None:
+        if len(files) > 1 and kind != "txt":
+            raise UserError(f"--format {kind} of {len(files)} files needs --output_dir")
         return {}
     targets: dict[Path, Path] = {}
     taken: dict[Path, Path] = {}
     for file, below in files.items():
-        target = targets[file] = args.output_dir / below.with_suffix(f".{args.format}")
+        target = targets[file] = output_dir / below.with_suffix(f".{kind}")
         if (other := taken.setdefault(target, file)) is not file:
             raise UserError(f"{other} and {file} would both be written to {target}; transcribe them one after another")
     return targets
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from espnet_ext.errors import UserError
-from espnet_ext.report.scores import Score, Utterance, find_score, read_jiwer, read_sclite
+from espnet_ext.score.results import Score, Utterance, find_score, read_jiwer, read_sclite
 
 # Written by sclite 2.10 for two AN4 utterances; only the tables, as `sclite -o sum rsum` leaves them.
 SCLITE_RESULT = Path(__file__).with_name("sclite_result.txt")
