@@ -11,6 +11,7 @@ Run, in a recipe directory after ./run.sh:
 
 import argparse
 import csv
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ import torch
 from torch import Tensor
 
 from espnet_ext.bin.score import read_text, score
-from espnet_ext.data.noise import pink_noise, white_noise
 from espnet_ext.decode.greedy import make_batches
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.parallel import decode_batches
@@ -29,6 +29,9 @@ from espnet_ext.errors import run_main
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
+
+sys.path.append(str(Path(__file__).parents[1] / "egs2/mini_digits/encrl1/local"))
+from noise import pink_noise, white_noise  # noqa: E402
 
 # seconds, and level in dBFS or None for digital silence
 _PADDING = ((0.25, None), (0.5, None), (1.0, None), (2.0, None), (1.0, -60), (1.0, -45))

@@ -35,7 +35,7 @@ fi
 # shellcheck source=/dev/null
 . ./path.sh
 
-python3 -m espnet_ext.bin.make_digits --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
+python3 local/make_digits.py --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
     --num_test "${num_test}" --snr_db="${snr_db}" --seed "${seed}" --nj "${nj}"
 
 for dset in train valid test; do
