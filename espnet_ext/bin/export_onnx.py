@@ -1,9 +1,7 @@
 r"""Writes a CTC model as ONNX files and checks each against ESPnet on real utterances before it counts as done.
 
     model.onnx        waveform (16 kHz, -1 to 1) -> log-probabilities, float32
-    model.fp16.onnx   the same, float16 weights
     model.int8.onnx   the same, 8-bit weights, activations quantised as they come
-    model.int8_static.onnx  with --precisions ... int8_static: activations too, in ranges fixed on --data_dir
     features.onnx     log-mel features (before normalisation) -> log-probabilities, float32
     tokens.txt        token and id a line
     report.json       sizes and differences
@@ -21,7 +19,7 @@ from espnet2.utils.types import str2bool
 
 from espnet_ext.errors import require, run_main
 
-PRECISIONS = ("fp32", "fp16", "int8", "int8_static")
+PRECISIONS = ("fp32", "int8")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -33,7 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--data_dir", type=Path, required=True, help="Formatted set with transcripts to compare on, never a test set"
     )
     parser.add_argument("--utterances", type=int, default=100, help="How many, evenly spaced over the set")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS[:3]))
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--sherpa", type=str2bool, default=False, help="A folder for sherpa-onnx too (16 kHz models)")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="Of log-probabilities of the float32 files")
     parser.add_argument("--max_wer_loss", type=float, default=1.0, help="Of the other files, WER points")

@@ -1,8 +1,14 @@
-"""An ESPnet CTC model as one graph: waveform or features in, log-probabilities out."""
+"""An ESPnet CTC model as one graph: waveform or features in, log-probabilities out.
 
+Runtimes fail in the convolutions of a model where the input is too short for them, and some end the process, so the
+caller cannot be left to check. The graph pads such input with zeros, and gives it the length 0.
+"""
+
+import bisect
 import inspect
 
 import torch
+import torch.nn.functional as F
 from espnet2.asr.espnet_model import ESPnetASRModel
 from torch import Tensor, nn
 
@@ -12,7 +18,10 @@ from espnet_ext.export.rewrite import rewrite
 
 
 class ExportedCTC(nn.Module):
-    """Encoder and CTC head of a trained model, for tracing.
+    """Encoder and CTC head of a trained model, for tracing; takes input of any length.
+
+    Attributes:
+        shortest: the fewest samples, or frames of features, of which the model makes a frame.
 
     Args:
         model: trained, with a CTC head; hybrid models keep their CTC half.
@@ -39,6 +48,8 @@ class ExportedCTC(nn.Module):
         # Intermediate outputs that condition the layers after them go through the CTC head in the encoder.
         self.conditioning = {"ctc": model.ctc} if getattr(model.encoder, "interctc_use_conditioning", False) else {}
         self.eval()
+        self.shortest = 0
+        self.shortest = self._find_shortest(model.frontend.output_size())
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Computes the CTC output.
@@ -48,8 +59,12 @@ class ExportedCTC(nn.Module):
             lengths: (B,) int64, valid samples or frames.
 
         Returns:
-            (B, T', V) float log-probabilities and (B,) int64 valid frames.
+            (B, T', V) float log-probabilities and (B,) int64 valid frames, 0 where the input is too short.
         """
+        too_short = lengths < self.shortest
+        lengths = lengths.clamp(min=self.shortest)
+        size = torch._shape_as_tensor(inputs)[1].clamp(min=self.shortest)  # a tensor, which a trace follows
+        inputs = F.pad(inputs, (0, 0) * (inputs.dim() - 2) + (0, self.shortest))[:, :size]
         if self.frontend is not None:
             inputs, lengths = self.frontend(inputs, lengths)
         features = self.normalize(inputs, lengths)
@@ -57,4 +72,16 @@ class ExportedCTC(nn.Module):
         encoded, frames, _ = self.encoder(features, lengths, masks=masks, **self.conditioning)
         if isinstance(encoded, tuple):  # with intermediate CTC
             encoded = encoded[0]
-        return self.head(encoded).log_softmax(dim=-1), frames.to(torch.int64)
+        return self.head(encoded).log_softmax(dim=-1), frames.to(torch.int64).masked_fill(too_short, 0)
+
+    @torch.no_grad()
+    def _find_shortest(self, feature_dim: int) -> int:
+        shape, most = ((), 16000) if self.frontend is not None else ((feature_dim,), 100)  # more than any model needs
+
+        def works(size: int) -> bool:
+            try:
+                return bool(self(torch.zeros(1, size, *shape), torch.tensor([size]))[1] > 0)
+            except Exception:  # PyTorch's layers and ESPnet's encoders have errors of their own
+                return False
+
+        return bisect.bisect_left(range(most), True, key=works)

@@ -17,20 +17,15 @@ from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.directories import MARKER, check_ours, move_into_place, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
-from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
+from espnet_ext.export.onnx_file import OPSET, add_metadata, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
 from espnet_ext.export.report import REPORT, read_report
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
-from espnet_ext.export.short import accept_short, shortest_input
-from espnet_ext.export.static_int8 import write_static_int8
 from espnet_ext.files import file_sha256
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
-FILES = {
-    "fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx", "int8_static": "model.int8_static.onnx",
-}  # fmt: skip
-_CALIBRATION_UTTERANCES = 32
+FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 FEATURES = "features.onnx"
 SHERPA = "sherpa_onnx"
 
@@ -69,21 +64,12 @@ def export(args: Namespace) -> Iterator[str]:
     for name, precision, from_waveform in files:
         path = partial / name
         if precision == "fp32":
-            write_onnx(ExportedCTC(model.model, from_waveform), _example(model, from_waveform), path)
-            a_second = model.sample_rate if from_waveform else model.sample_rate // metadata["hop_length"]
-            shortest = shortest_input(path, a_second)
-            accept_short(path, shortest, model.model.blank_id)
+            exported = ExportedCTC(model.model, from_waveform)
+            write_onnx(exported, _example(model, from_waveform), path)
             if from_waveform:
-                metadata["min_samples"] = shortest
-        elif precision == "int8_static":
-            step = max(1, len(signals) // _CALIBRATION_UTTERANCES)
-            in_float, same = write_static_int8(partial / FILES["fp32"], path, signals[::step])
-            yield (
-                f"{name}: nodes that 8 bits would damage most, left in float32: {', '.join(in_float) or 'none'}; "
-                f"{100 * same:.0f} % of the calibration's utterances have the tokens of {FILES['fp32']}"
-            )
+                metadata["min_samples"] = exported.shortest
         else:
-            (write_half if precision == "fp16" else write_int8)(partial / FILES["fp32"], path)
+            write_int8(partial / FILES["fp32"], path)
         add_metadata(path, metadata | {"input": "waveform" if from_waveform else "features", "precision": precision})
         found = [compare(model.model, path, signals, size, not from_waveform) for size in _BATCH_SIZES]
         hypotheses = {n: model.text(model.tokens(ids)) for n, ids in zip(names, found[0].ids, strict=True)}
@@ -97,7 +83,7 @@ def export(args: Namespace) -> Iterator[str]:
         _check(name, precision, entry, wer - reference_wer, args)
     if args.sherpa:
         folder = partial / SHERPA
-        write_sherpa(model, mean_level(signals), recognizer.frame_samples, metadata["min_samples"], folder)
+        write_sherpa(model, mean_level(signals), recognizer.frame_samples, folder)
         for name in ("model.onnx", "model.int8.onnx"):
             texts = transcribe(folder, name, signals, model.sample_rate)
             wer = score(references, dict(zip(names, texts, strict=True)), {}).wer
