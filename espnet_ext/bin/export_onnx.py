@@ -2,7 +2,6 @@ r"""Writes a CTC model as ONNX files and checks each against ESPnet on real utte
 
     model.onnx        waveform (16 kHz, -1 to 1) -> log-probabilities, float32
     model.int8.onnx   the same, 8-bit weights, activations quantised as they come
-    features.onnx     log-mel features (before normalisation) -> log-probabilities, float32
     tokens.txt        token and id a line
     report.json       sizes and differences
     sherpa_onnx/      with --sherpa true: a folder for sherpa-onnx, whose WER is checked through sherpa-onnx itself

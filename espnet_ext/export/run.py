@@ -26,7 +26,6 @@ from espnet_ext.files import file_sha256
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
 FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
-FEATURES = "features.onnx"
 SHERPA = "sherpa_onnx"
 
 
@@ -60,18 +59,17 @@ def export(args: Namespace) -> Iterator[str]:
     reference_wer = None
     # First that in float32, of which the others are made.
     precisions = [name for name in FILES if name == "fp32" or name in args.precisions]
-    files = [(FEATURES, "fp32", False), *((FILES[name], name, True) for name in precisions)]
-    for name, precision, from_waveform in files:
+    for precision in precisions:
+        name = FILES[precision]
         path = partial / name
         if precision == "fp32":
-            exported = ExportedCTC(model.model, from_waveform)
-            write_onnx(exported, _example(model, from_waveform), path)
-            if from_waveform:
-                metadata["min_samples"] = exported.shortest
+            exported = ExportedCTC(model.model)
+            write_onnx(exported, _example(model), path)
+            metadata["min_samples"] = exported.shortest
         else:
             write_int8(partial / FILES["fp32"], path)
-        add_metadata(path, metadata | {"input": "waveform" if from_waveform else "features", "precision": precision})
-        found = [compare(model.model, path, signals, size, not from_waveform) for size in _BATCH_SIZES]
+        add_metadata(path, metadata | {"input": "waveform", "precision": precision})
+        found = [compare(model.model, path, signals, size) for size in _BATCH_SIZES]
         hypotheses = {n: model.text(model.tokens(ids)) for n, ids in zip(names, found[0].ids, strict=True)}
         wer = score(references, hypotheses, {}).wer
         reference_wer = wer if reference_wer is None else reference_wer
@@ -137,13 +135,11 @@ def _utterances(
     return names, [signals[name] for name in names], {name: references[name] for name in names}, left_out
 
 
-def _example(model: CTCModel, from_waveform: bool) -> tuple[Tensor, Tensor]:
-    """Returns two inputs of different lengths to trace with."""
-    generator = torch.Generator().manual_seed(0)
-    if from_waveform:
-        size = int(1.5 * model.sample_rate)
-        return torch.randn(2, size, generator=generator) * 0.1, torch.tensor([size, size // 2])
-    return torch.randn(2, 150, model.model.frontend.output_size(), generator=generator), torch.tensor([150, 80])
+def _example(model: CTCModel) -> tuple[Tensor, Tensor]:
+    """Returns two signals of different lengths to trace with."""
+    size = int(1.5 * model.sample_rate)
+    signals = torch.randn(2, size, generator=torch.Generator().manual_seed(0)) * 0.1
+    return signals, torch.tensor([size, size // 2])
 
 
 def _metadata(model: CTCModel, source: str, frame_samples: int) -> dict[str, object]:
@@ -159,7 +155,6 @@ def _metadata(model: CTCModel, source: str, frame_samples: int) -> dict[str, obj
         "token_type": model.token_type,
         "blank_id": model.model.blank_id,
         "hop_length": frontend.hop_length if hasattr(frontend, "hop_length") else frontend.stft.hop_length,
-        "feature_dim": frontend.output_size(),
         "frame_samples": frame_samples,
         "normalization": type(model.model.normalize).__name__ if model.model.normalize is not None else "none",
     }

@@ -84,7 +84,7 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: 
         UserError: the model has parts that cannot be exported.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    exported = LevelledCTC(ExportedCTC(model.model, from_waveform=True), level, model.model.blank_id).eval()
+    exported = LevelledCTC(ExportedCTC(model.model), level, model.model.blank_id).eval()
     example = torch.randn(1, 2 * model.sample_rate, generator=torch.Generator().manual_seed(0))
     write_onnx(exported, (example,), output_dir / "model.onnx")
     write_int8(output_dir / "model.onnx", output_dir / "model.int8.onnx")

@@ -27,7 +27,7 @@ def test_every_runtime_is_a_row(tmp_path):
     folder = exp_dir / "onnx"
     folder.mkdir()
     example = (signal(1.5, 0.1)[None].repeat(2, 1), torch.tensor([24000, 12000]))
-    write_onnx(ExportedCTC(model.model, from_waveform=True), example, folder / "model.onnx")
+    write_onnx(ExportedCTC(model.model), example, folder / "model.onnx")
     write_int8(folder / "model.onnx", folder / "model.int8.onnx")
     write_sherpa(model, 0.1, 640, folder / "sherpa_onnx")
     write_report(exp_dir)
