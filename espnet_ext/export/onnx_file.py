@@ -55,6 +55,7 @@ def write_int8(source: Path, path: Path) -> None:
         )  # fmt: skip
         model = onnx.load(str(temporary))
         _narrow_convolutions(model)
+        _shorten_names(model)
         onnx.save(model, str(temporary))
 
 
@@ -90,6 +91,19 @@ def _narrow_convolutions(model: ModelProto) -> None:
     nodes += graph.node  # a graph lists a value before what uses it
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _shorten_names(model: ModelProto) -> None:
+    """Numbers values and nodes: their paths in the model would be a good part of a small file."""
+    graph = model.graph
+    short = {value.name: value.name for value in (*graph.input, *graph.output)} | {"": ""}
+    for number, node in enumerate(graph.node):
+        node.name = f"n{number}"
+        for names in (node.input, node.output):
+            names[:] = [short.setdefault(name, f"v{len(short)}") for name in names]
+    for tensor in graph.initializer:
+        tensor.name = short.get(tensor.name, tensor.name)
+    del graph.value_info[:]
 
 
 def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
