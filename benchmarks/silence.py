@@ -20,15 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet_ext.bin.score import read_text, score
-from espnet_ext.decode.greedy import make_batches
+from espnet_ext.data.batches import make_batches
+from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.text import read_text
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.parallel import decode_batches
-from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import run_main
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
+from espnet_ext.score.by_jiwer import score
 
 sys.path.append(str(Path(__file__).parents[1] / "egs2/mini_digits/encrl1/local"))
 from noise import pink_noise, white_noise  # noqa: E402

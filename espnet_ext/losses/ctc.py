@@ -3,10 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from espnet_ext.constants import BLANK_ID
 from espnet_ext.losses.loss import Loss
 from espnet_ext.losses.masking import without_padding
-
-BLANK_ID = 0  # ESPnet's CTC
 
 
 class CtcLoss(Loss):

@@ -17,6 +17,7 @@ from espnet_ext.config import read_config, recipe_directory
 from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs, compute_outputs
 from espnet_ext.errors import UserError
 from espnet_ext.losses.masking import valid_frames
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.cache import data_name
 
 
@@ -163,7 +164,7 @@ def load_teacher(source: str, train_mode: bool = False, compiled: bool = False) 
     logging.info(f"Teacher: {checkpoint} ({config})")
     try:
         # Relative paths in the configuration start from the teacher's recipe, which need not be this one.
-        with chdir(recipe_directory(config, read_config(config))):
+        with quiet_espnet(), chdir(recipe_directory(config, read_config(config))):
             model, args = ASRTask.build_model_from_file(config, checkpoint)
     except FileNotFoundError as error:
         raise UserError(
