@@ -56,14 +56,16 @@ def main(words: list[str]) -> None:
     args = get_parser().parse_args(words)
     with quiet_espnet():
         from espnet_ext.config import read_config
-        from espnet_ext.encrl.criteria import DEFAULT, parse_criteria
+        from espnet_ext.encrl.criteria import DEFAULT, check_cacheable, parse_criteria, teacher_outputs
         from espnet_ext.files import locked
         from espnet_ext.teachers.cache_writer import plan, write_cache
 
     criteria = parse_criteria(read_config(args.config).get("criteria", DEFAULT)) if args.config else []
+    check_cacheable(criteria)
+    outputs = teacher_outputs(criteria)
     options = {"batch_sec": args.batch_sec, "max_padding": args.max_padding, "ngpu": args.ngpu}
     options["audio_format"] = args.audio_format
     with locked(args.output_dir.with_name(f".{args.output_dir.name}.lock")):  # trainings may share a teacher
-        job = plan(args.teacher, args.data_dir, args.output_dir, criteria, args.dtype, args.shard_size, **options)
+        job = plan(args.teacher, args.data_dir, args.output_dir, outputs, args.dtype, args.shard_size, **options)
         manifest = write_cache(job, args.nj, partial(print, flush=True))  # a log shows what is needed at once
     print(f"{args.output_dir}: {manifest.utterances} utterances, {manifest.num_bytes / 2**20:.0f} MiB")

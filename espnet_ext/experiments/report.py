@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from espnet_ext.checkpoints.recovery import finished_epochs
+from espnet_ext.checkpoints.history import finished_epochs
 from espnet_ext.config import write_config
 from espnet_ext.experiments.matrix import Table
 from espnet_ext.experiments.plan import Plan, Run

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from espnet_ext.conf_dirs import locate, require_config, require_directory
 from espnet_ext.errors import UserError, did_you_mean
 
 Words = tuple[str, ...]
@@ -58,7 +59,7 @@ class Options:
 
     conf_dir: str = _option(
         "conf",
-        "Directory of the configurations below.",
+        "Directory of the configurations below. What it lacks is taken from conf, of the recipe or of the repository.",
         'Models. A config may be several files, e.g. "conf/encrl.yaml conf/criteria/clip.yaml": later ones overwrite.',
     )
     teacher: str = _option(
@@ -69,7 +70,9 @@ class Options:
         "", 'Options for the training of the teacher, e.g. "--max_epoch 10". They overwrite --teacher_config.'
     )
     students: Words = _option(
-        ("e6", "e4", "e2"), "Names of the students; <conf_dir>/<name>.yaml describes each. none: the teacher alone."
+        ("e6", "e4", "e2"),
+        "Names of the students. <conf_dir>/<name>.yaml describes each, or its section in <conf_dir>/students.yaml. "
+        "none: the teacher alone.",
     )
     teacher_cache: bool = _option(
         False, "Compute the teacher's outputs once, to disk (<teacher experiment>/cache), instead of in every epoch."
@@ -230,16 +233,25 @@ class Options:
             raise UserError("--inference_config needs --decoder beam, lexicon or espnet")
         if self.feats_type != "raw":
             raise UserError(f"--feats_type {self.feats_type}: EncRL computes features from audio; use raw")
+        require_directory(self.conf_dir)
         for name in ("teacher", "encrl", "finetune", "scratch"):
+            for path in getattr(self, f"{name}_config"):
+                require_config(f"--{name}_config", path, self.conf_dir)
             if not getattr(self, f"{name}_config"):
                 setattr(self, f"{name}_config", (f"{self.conf_dir}/{name}.yaml",))
         self.inference_nj = self.inference_nj or self.nj
         if self.decoder == "espnet":
             self.inference_config = self.inference_config or f"{self.conf_dir}/decode.yaml"
-        if self.inference_config and not Path(self.inference_config).is_file():
-            raise UserError(
-                f"--inference_config {self.inference_config} does not exist in {Path.cwd()}, where relative paths start"
-            )
+        if self.inference_config:
+            require_config("--inference_config", self.inference_config, self.conf_dir)
+
+    def located(self, path: str) -> str:
+        """Returns the file, or `FILE#SECTION`, that the path of a configuration stands for."""
+        return locate(path, self.conf_dir)
+
+    def student_config(self, name: str) -> str:
+        """Returns the file, or `FILE#SECTION`, that describes a student."""
+        return locate(f"{self.conf_dir}/{name}.yaml", self.conf_dir, student=True)
 
     def covers(self, first: int, last: int | None = None) -> bool:
         """Whether the run touches stages `first` to `last`."""

@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from espnet_ext.checkpoints.recovery import is_finished
+from espnet_ext.checkpoints.history import is_finished
 from espnet_ext.errors import UserError
 from espnet_ext.report.follow import Display, LogFollower, describe_losses, format_seconds
 from espnet_ext.train_log import has_ended, last_epoch_is_saved, read_logs

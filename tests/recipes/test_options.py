@@ -9,7 +9,7 @@ import pytest
 from espnet_ext.cli import corpus
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.options import Options
-from espnet_ext.recipe.words import help_text, read_asr_names, recipe_words
+from espnet_ext.recipe.words import espnet_file, help_text, read_asr_names, recipe_words
 from tests.recipes.runs import ASR, WORDS, options
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,9 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--on_change", "ask"), "'ask' is not redo, keep or fail"),
         (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),
         (("--decoder", "beam", "--inference_config", "conf/none.yaml"), "conf/none.yaml does not exist"),
+        (("--conf_dir", "conf/papr"), "--conf_dir conf/papr: no such directory in .*; did you mean 'conf/paper'"),
+        (("--scratch_config", "conf/scrach.yaml"), "--scratch_config: conf/scrach.yaml does not exist in .*'scratch'"),
+        (("--encrl_config", "conf/encrl.yaml conf/criteria/ms.yaml"), "conf/criteria/ms.yaml does not exist.*'mse'"),
         (("--stage", "13", "--stop_stage", "10"), "--stage 13 is after --stop_stage 10: nothing would be done"),
         (("--stage", "16"), "--stage 16: the last stage is 15, so nothing would be done"),
         (("--skip_packing", "flase"), "--skip_packing: 'flase' is not true or false"),
@@ -67,7 +70,7 @@ def test_each_line_of_the_help_can_be_read_alone():
 @pytest.mark.skipif(not (ROOT / "tools/espnet/egs2").exists(), reason="needs ESPnet's recipe tree")
 def test_every_recipe_is_read_and_help_names_its_options():
     for run_sh in ROOT.glob("egs2/*/encrl1/run.sh"):
-        names = read_asr_names(run_sh.with_name("asr.sh"))
+        names = read_asr_names(espnet_file("asr.sh"))
         assert {"max_wav_duration", "use_lm", "local_data_opts"} <= set(names)
         words = recipe_words(run_sh)
         assert Options.parse(words, names).train_set
