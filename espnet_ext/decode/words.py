@@ -35,7 +35,7 @@ def check_token_type(token_type: str) -> None:
     if token_type not in TOKEN_TYPES:
         raise UserError(
             f"tokens of the type {token_type} cannot be joined to words with times ({', '.join(TOKEN_TYPES)} can); "
-            "decode the experiment with espnet_ext.bin.ctc_decode"
+            "decode the experiment with encrl decode"
         )
 
 

@@ -10,9 +10,9 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 
-from espnet_ext.decode.greedy import MIN_SAMPLES
+from espnet_ext.constants import MIN_SAMPLES
 from espnet_ext.encoder.frame_rate import samples_per_frame
-from espnet_ext.encoder.outputs import encoder_layers, layer_index
+from espnet_ext.encoder.layers import encoder_layers, layer_index
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.errors import UserError
 

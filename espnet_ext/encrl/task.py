@@ -14,7 +14,7 @@ from torch import nn
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
 from espnet_ext.encrl.agreement import check_agreement
-from espnet_ext.encrl.criteria import Criterion, parse_criteria
+from espnet_ext.encrl.criteria import DEFAULT, Criterion, check_cacheable, parse_criteria, teacher_outputs
 from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
@@ -84,7 +84,7 @@ class EncRLTask(ASRTask):
         group.add_argument(
             "--criteria",
             type=_yaml_option,
-            default=[{"loss": "clip", "on": "encoder"}, {"loss": "kld", "on": "log_probs"}],
+            default=list(DEFAULT),
             help="List of {loss, on, weight, conf, project}, e.g. '[{loss: mse, on: log_probs}]'",
         )
 
@@ -147,10 +147,12 @@ def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
             continue
         if args.teacher_train_mode:
             raise UserError("teacher_train_mode: a cached teacher has no dropout; train without the cache")
-        for name in data_names(criteria):
+        check_cacheable(criteria)
+        outputs = teacher_outputs(criteria)
+        for name in data_names(outputs):
             if name not in files:
                 raise UserError(f"the criteria need {name} of the cache {files[ENCODER].parent}; give its list as data")
-        check_cache(files[ENCODER], args.teacher, criteria, files["speech"], kinds["speech"])
+        check_cache(files[ENCODER], args.teacher, outputs, files["speech"], kinds["speech"])
 
 
 def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:

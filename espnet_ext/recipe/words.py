@@ -68,7 +68,7 @@ def help_text(recipe_words: Sequence[str], asr_names: Sequence[str]) -> str:
         if item.metadata["group"]:
             lines.append(f"\n  {item.metadata['group']}")
         default = " ".join(item.default) if item.type is Words else str(item.default).replace("True", "true")
-        shown = default.replace("False", "false") if item.name != "inference_nj" else ""
+        shown = default.replace("False", "false") if "(default" not in item.metadata["help"] else ""
         said = item.metadata["help"] + (f" (default: {shown})" if shown else "")
         wrapped = textwrap.wrap(said, 92)
         lines.append(f"    --{item.name:<22} {wrapped[0]}")

@@ -22,7 +22,7 @@ from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor
 
 from espnet_ext.checkpoints.find import find_model_files
-from espnet_ext.encrl.criteria import Criterion, check_cacheable
+from espnet_ext.encoder.layers import layer_depth
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.teachers.cache_audio import AUDIO, changed_audio, read_audio, reader
@@ -36,16 +36,15 @@ DTYPES = {"float32": (None, 4), "int16": (3, 2), "int8": (2, 1)}
 ENCODER = "teacher_encoder"
 
 
-def data_name(criterion: Criterion) -> str:
-    """Returns the name under which the cache holds the hidden output that a criterion compares."""
-    if criterion.depth is None:
-        return ENCODER
-    return f"teacher_layer_{criterion.depth.numerator}_{criterion.depth.denominator}"
+def data_name(output: str) -> str:
+    """Returns the name under which the cache holds what an output is made of, see `espnet_ext.encoder.outputs`."""
+    depth = layer_depth(output)
+    return ENCODER if depth is None else f"teacher_layer_{depth.numerator}_{depth.denominator}"
 
 
-def data_names(criteria: Iterable[Criterion]) -> list[str]:
-    """Returns what a cache must hold for some criteria; the encoder output always, for its lengths."""
-    return [ENCODER, *sorted({data_name(c) for c in criteria if c.depth is not None})]
+def data_names(outputs: Iterable[str]) -> list[str]:
+    """Returns what a cache must hold for some outputs; the encoder's always, for its lengths."""
+    return [ENCODER, *sorted({data_name(output) for output in outputs} - {ENCODER})]
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,7 @@ class Manifest:
         """
         path = directory / MANIFEST
         if not path.is_file():
-            raise UserError(
-                f"{directory} is no finished teacher cache (no {MANIFEST}); run espnet_ext.bin.cache_teacher"
-            )
+            raise UserError(f"{directory} is no finished teacher cache (no {MANIFEST}); run encrl cache")
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
             files = {name: StoredFile(**stored) for name, stored in entries.get("files", {}).items()}
@@ -143,29 +140,27 @@ def check_stored(directory: Path, manifest: Manifest) -> dict[str, StoredFile]:
     return present
 
 
-def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], speech: Path, kind: str = "sound") -> None:
+def check_cache(scp: Path, teacher: str, outputs: Iterable[str], speech: Path, kind: str = "sound") -> None:
     """Checks that a cache is of this teacher and audio, whole, and holds what the training needs.
 
     Args:
         scp: list of one of the cached outputs.
         teacher: see `identify`.
-        criteria: of the training.
+        outputs: that the training needs, see `espnet_ext.encoder.outputs`.
         speech: list of the audio that is trained on.
         kind: type of `speech` for ESPnet's loader, "sound" or "kaldi_ark".
 
     Raises:
-        UserError: It is stale, foreign, damaged or incomplete, or no cache serves these criteria.
+        UserError: It is stale, foreign, damaged or incomplete.
     """
-    directory, remedy = scp.parent, "cache again with espnet_ext.bin.cache_teacher, or train without the cache"
-    criteria = list(criteria)
-    check_cacheable(criteria)
+    directory, remedy = scp.parent, "cache again with encrl cache, or train without the cache"
     manifest = Manifest.read(directory)
     checkpoint, config = identify(teacher)
     if manifest.teacher_sha256 != checkpoint:
         raise UserError(f"{directory} was made of another checkpoint than that of {teacher}; {remedy}")
     if manifest.config_sha256 != config:
         raise UserError(f"{directory} was made with another configuration of {teacher}; {remedy}")
-    missing = [name for name in data_names(criteria) if name not in manifest.names]
+    missing = [name for name in data_names(outputs) if name not in manifest.names]
     if missing:
         raise UserError(f"{directory} does not hold {', '.join(missing)}, which the criteria need; {remedy}")
     check_stored(directory, manifest)

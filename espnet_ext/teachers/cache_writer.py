@@ -12,9 +12,8 @@ from pathlib import Path
 from espnet2.fileio.read_text import read_2columns_text
 from tqdm import tqdm
 
-from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.data.sets import DecodingSet
 from espnet_ext.encrl.agreement import count_frames, describe
-from espnet_ext.encrl.criteria import Criterion, check_cacheable
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 from espnet_ext.teachers.cache import DTYPES, MANIFEST, Manifest, check_stored, data_names, identify
@@ -31,7 +30,7 @@ def plan(
     teacher: str,
     data_dir: Path,
     output_dir: Path,
-    criteria: Sequence[Criterion],
+    outputs: Sequence[str],
     dtype: str,
     shard_size: int,
     **options,
@@ -42,7 +41,7 @@ def plan(
         teacher: as in `Job`, like the other arguments.
         data_dir: as in `Job`.
         output_dir: as in `Job`.
-        criteria: as in `Job`.
+        outputs: as in `Job`.
         dtype: key of `espnet_ext.teachers.cache.DTYPES`.
         shard_size: utterances a shard.
         **options: further fields of `Job`.
@@ -50,7 +49,6 @@ def plan(
     Raises:
         UserError: No such data or teacher, or `output_dir` holds the cache of something else.
     """
-    check_cacheable(criteria)
     data = DecodingSet.open(data_dir, options["audio_format"])
     names = sorted(data.samples)
     shards = [
@@ -58,7 +56,7 @@ def plan(
         for start in range(0, len(names), shard_size)
     ]
     partition = hashlib.sha256(repr([list(shard.items()) for shard in shards]).encode()).hexdigest()
-    manifest = Manifest(*identify(teacher), dtype, tuple(data_names(criteria)), shards=partition)
+    manifest = Manifest(*identify(teacher), dtype, tuple(data_names(outputs)), shards=partition)
     unfinished = output_dir / "shards" / MANIFEST
     if (output_dir / MANIFEST).is_file():
         _check_finished(output_dir, manifest, data)
@@ -70,7 +68,7 @@ def plan(
         raise UserError(
             f"{output_dir} was begun for another teacher, dtype, choice of outputs, data or --shard_size; {_REMEDY}"
         )
-    return Job(teacher, data_dir, output_dir, manifest, criteria, shards, **options)
+    return Job(teacher, data_dir, output_dir, manifest, outputs, shards, **options)
 
 
 def _check_finished(output_dir: Path, wanted: Manifest, data: DecodingSet) -> None:

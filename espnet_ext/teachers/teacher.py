@@ -14,10 +14,10 @@ from torch import Tensor
 from espnet_ext.checkpoints.find import find_model_files, read_state_dict
 from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
-from espnet_ext.encoder.outputs import Outputs, compute_outputs
-from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs, compute_outputs
 from espnet_ext.errors import UserError
 from espnet_ext.losses.masking import valid_frames
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.cache import data_name
 
 
@@ -52,14 +52,14 @@ class Teacher:
         self.name = name
 
     def __call__(
-        self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion], utt_ids: Sequence[str] | None = None
+        self, speech: Tensor, lengths: Tensor, names: Iterable[str], utt_ids: Sequence[str] | None = None
     ) -> Outputs:
-        """Computes the outputs that `criteria` compare.
+        """Computes outputs by name.
 
         Args:
             speech: (B, samples) float, or (B, T, F) features; as `espnet_ext.encoder.outputs.compute_outputs`.
             lengths: (B,) int, of `speech`.
-            criteria: say which outputs are needed.
+            names: outputs that are needed, see `espnet_ext.encoder.outputs`.
             utt_ids: names of the utterances for errors.
 
         Raises:
@@ -67,19 +67,19 @@ class Teacher:
         """
         if next(self.model.parameters()).device != speech.device:
             self.model.to(speech.device)
-        outputs = self._run(speech, lengths, criteria)
+        outputs = self._run(speech, lengths, names)
         if not not_finite(outputs) or not torch.isfinite(speech).all():  # the latter is no fault of the teacher
             return outputs
         if torch.is_autocast_enabled(speech.device.type):
             logging.warning(f"Teacher {self.name} overflows in half precision; this batch is computed in 32 bits")
             with torch.autocast(speech.device.type, enabled=False):
-                outputs = self._run(speech, lengths, criteria)
+                outputs = self._run(speech, lengths, names)
         check_finite(self.name, outputs, utt_ids)
         return outputs
 
-    def _run(self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:
+    def _run(self, speech: Tensor, lengths: Tensor, names: Iterable[str]) -> Outputs:
         with torch.inference_mode():
-            outputs = compute_outputs(self.model, speech, lengths, criteria)
+            outputs = compute_outputs(self.model, speech, lengths, names)
         return outputs.clone()  # autograd refuses to keep tensors of inference mode for the losses
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class Teacher:
         encoder: Tensor,
         lengths: Tensor,
         layers: Mapping[str, Tensor],
-        criteria: Iterable[Criterion],
+        names: Iterable[str],
         utt_ids: Sequence[str] | None = None,
     ) -> Outputs:
         """Completes outputs that were computed before; the encoder does not run.
@@ -96,17 +96,18 @@ class Teacher:
         Args:
             encoder: (B, T, D) float, encoder output.
             lengths: (B,) int.
-            layers: (B, T, D) float of the layers that criteria compare, by `espnet_ext.teachers.cache.data_name`.
-            criteria: say whether the CTC head is needed.
+            layers: (B, T, D) float of the layers that are needed, by `espnet_ext.teachers.cache.data_name`.
+            names: outputs that are needed, see `espnet_ext.encoder.outputs`.
             utt_ids: names of the utterances for errors.
 
         Raises:
             UserError: an output is not finite.
         """
-        head = self.model.ctc.ctc_lo if any(c.needs_head and c.needs_teacher for c in criteria) else None
+        names = set(names)
+        head = self.model.ctc.ctc_lo if names.intersection(HEAD_OUTPUTS) else None
         if head is not None and next(head.parameters()).device != encoder.device:
             head.to(encoder.device)
-        tapped = {c.depth: layers[data_name(c)] for c in criteria if c.depth is not None}
+        tapped = {name: layers[data_name(name)] for name in names if name.startswith("layer:")}
         outputs = Outputs(lengths, encoder, None if head is None else head(encoder), tapped)
         check_finite(self.name, outputs, utt_ids)
         return outputs
@@ -163,7 +164,7 @@ def load_teacher(source: str, train_mode: bool = False, compiled: bool = False) 
     logging.info(f"Teacher: {checkpoint} ({config})")
     try:
         # Relative paths in the configuration start from the teacher's recipe, which need not be this one.
-        with chdir(recipe_directory(config, read_config(config))):
+        with quiet_espnet(), chdir(recipe_directory(config, read_config(config))):
             model, args = ASRTask.build_model_from_file(config, checkpoint)
     except FileNotFoundError as error:
         raise UserError(

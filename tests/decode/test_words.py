@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from espnet2.text.build_tokenizer import build_tokenizer
 
-from espnet_ext.bin import ctc_decode
-from espnet_ext.bin import transcribe as command
+from espnet_ext.cli import decode as decode_verb
+from espnet_ext.cli import transcribe as command
 from espnet_ext.decode.words import Word, check_token_type, group_words, guess_token_type, join_tokens
 from espnet_ext.errors import UserError
 from tests.decode.spoken import export, pieces_of, save_spoken, train_bpe
@@ -112,7 +112,7 @@ def test_both_commands_print_the_same_text(bpe_model, tmp_path, capsys):
         "--output_dir",
         tmp_path / "greedy",
     ]
-    ctc_decode.main([*map(str, options), "--audio_format", "wav", "--ctm", "true"])
+    decode_verb.main([*map(str, options), "--audio_format", "wav", "--ctm", "true"])
     (found,) = (tmp_path / "greedy").rglob("text")
     assert found.read_text(encoding="utf-8").split() == ["a", *text.split()]
     ctm = (found.parent / "ctm").read_text(encoding="utf-8").splitlines()

@@ -67,6 +67,7 @@ def test_path_sh_makes_the_links_of_a_recipe_and_keeps_its_own_files(name: str, 
     assert (directory / "run.sh").read_text().splitlines()[-1].strip() == '"$@"'
 
 
+@pytest.mark.slow
 def test_mini_digits(tmp_path: Path):
     work = copy_recipe("mini_digits", tmp_path)
     options = ("--num_train", "26", "--num_valid", "6", "--num_test", "12", "--snr_db", "-5,5")
@@ -83,6 +84,7 @@ def test_mini_digits(tmp_path: Path):
     assert run(work, "local/data.sh", *options).count("already made, kept") == 3
 
 
+@pytest.mark.slow
 def test_mini_tedlium3_is_the_digits_in_the_layout_of_tedlium(tmp_path: Path):
     work = copy_recipe("mini_tedlium3", tmp_path)
     (tmp_path / "egs2/tedlium3").symlink_to(REPO / "egs2/tedlium3")
@@ -123,6 +125,7 @@ def test_mini_an4_with_espnets_own_scripts(tmp_path: Path):
     assert sorted(espnet.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dev", "give_parent"), [("dev-clean", True), ("dev-clean-2", False)])
 def test_mini_librispeech_from_an_existing_tree(tmp_path: Path, dev: str, give_parent: bool):
     root = make_librispeech(tmp_path / "corpus", "train-clean-5", dev, "test-clean")

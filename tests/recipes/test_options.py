@@ -1,5 +1,7 @@
 """Options: what is given where, and every mistake with its remedy."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,8 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--skip_packing", "flase"), "--skip_packing: 'flase' is not true or false"),
         (("--use_lm", "yes"), "--use_lm: 'yes' is not true or false"),
         (("--bpemode", "unigra"), "--bpemode: 'unigra' is not unigram or bpe"),
+        (("--token_type", "cahr"), "--token_type: 'cahr' is not bpe, char or word"),
+        (("--fs", "8x"), "--fs takes a sampling rate in Hz, e.g. 16000 or 16k, not '8x'"),
         (("--train_set", ""), "--train_set is empty"),
         (("--feats_type", "fbank"), "use raw"),
     ],
@@ -52,6 +56,15 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
 def test_mistakes_are_named_with_the_remedy(words, message):
     with pytest.raises(UserError, match=message):
         options(*words)
+
+
+def test_each_line_of_the_help_can_be_read_alone():
+    for item in fields(Options):
+        said = item.metadata.get("help", "x." * 9)
+        assert len(said) > 12 and said.endswith("."), (item.name, said)
+        assert not re.search(r" below|above|as in|^Of |skip", said, re.I) or item.name == "conf_dir", item.name
+    shown = help_text([], [])
+    assert shown.count("(default: that of --nj)") == 1 and "(default: ) " not in shown and "(default: 0)" not in shown
 
 
 @pytest.mark.skipif(not (ROOT / "tools/espnet/egs2").exists(), reason="needs ESPnet's recipe tree")
