@@ -7,8 +7,8 @@ PACKAGE = Path(__file__).parents[1] / "espnet_ext"
 # From the street to the cellar: a package or a module of its own, each may import those after it.
 ROOMS = (
     "__main__ cli espnet_ext experiments recipe publish export report decode encrl teachers score checkpoints "
-    "data audio autoload encoder losses record required warmup train_log config directories files local_paths "
-    "yaml_limits quiet constants errors"
+    "data audio autoload encoder losses record required warmup train_log conf_dirs config directories files "
+    "local_paths yaml_limits quiet constants errors"
 ).split()
 # Arrows that climb, and why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
