@@ -14,12 +14,13 @@ from pathlib import Path
 import yaml
 
 from espnet_ext.errors import run_main
+from espnet_ext.teachers.source import HELP
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Returns the parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", required=True, help="Experiment directory, checkpoint, zip or model-zoo tag")
+    parser.add_argument("--teacher", required=True, help=f"The model. {HELP}")
     parser.add_argument("--data_dir", type=Path, required=True, help="Directory with wav.scp, e.g. dump/raw/train_sp")
     parser.add_argument("--output_dir", type=Path, required=True, help="The cache")
     parser.add_argument(
