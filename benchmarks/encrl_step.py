@@ -38,7 +38,7 @@ from torch import Tensor
 
 import espnet_ext.autoload  # noqa: F401  (registers the paper's encoder)
 from espnet_ext.config import read_config
-from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.data.sets import DecodingSet
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.encrl.trainer import StudentGradients

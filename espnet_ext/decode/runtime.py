@@ -13,7 +13,7 @@ INPUTS, OUTPUTS = ("x", "x_lengths"), ("log_probs", "log_probs_lengths")
 
 
 class OnnxSession:
-    """A file that `espnet_ext.bin.export_onnx` wrote, in ONNX Runtime.
+    """A file that `encrl export` wrote, in ONNX Runtime.
 
     Args:
         path: the file.
@@ -62,7 +62,7 @@ def available_cores() -> int:
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"{path} does not exist; write it with espnet_ext.bin.export_onnx")
+        raise UserError(f"{path} does not exist; write it with encrl export")
     check_not_pointer(path)
     if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty; copy it again, or write it with espnet_ext.bin.export_onnx")
+        raise UserError(f"{path} is empty; copy it again, or write it with encrl export")

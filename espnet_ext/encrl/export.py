@@ -40,7 +40,7 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
     """Writes one student; a `model.pth` that exists is whole.
 
     Args:
-        encrl_exp: experiment directory of `espnet_ext.bin.encrl_train`.
+        encrl_exp: experiment directory of `espnet_ext.encrl.train`.
         name: the student.
         checkpoint: file name in `encrl_exp`; default: the average of the epochs that were best for this student.
         output_dir: where `config.yaml` and `model.pth` go.

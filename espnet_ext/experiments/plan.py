@@ -71,7 +71,7 @@ class Run:
         labels: rows that it serves, "table: label".
         options: of `run.sh`.
         after: runs whose models it needs.
-        prune: options of `espnet_ext.bin.prune` to be called first, or none.
+        prune: options of `encrl derive pruned` to be called first, or none.
     """
 
     corpus: Corpus

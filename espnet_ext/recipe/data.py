@@ -127,7 +127,7 @@ def _check_sets(recipe: "Recipe") -> None:
     checks += [(options.unlabelled_set, ("--fs", options.fs, "--nj", str(options.nj), "--text", "false"))]
     for name, given in checks:
         if name and Path("data", name).is_dir():
-            recipe.step("data_check", recipe.python("espnet_ext.bin.check_data", *given, f"data/{name}"))
+            recipe.step("data_check", recipe.verb("check", "data", *given, f"data/{name}"))
 
 
 def _has_tokens(recipe: "Recipe") -> bool:

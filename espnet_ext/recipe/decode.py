@@ -166,7 +166,7 @@ def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
     words += ["--config", options.inference_config] if options.inference_config else []
     words += ["--lexicon_text", str(_lexicon(recipe))] if options.decoder == "lexicon" else []
     kind = "cuda_cmd" if gpus else "decode_cmd"
-    call = recipe.submit(kind, gpus, log, "espnet_ext.bin.ctc_decode", *words, *options.inference_args.split())
+    call = recipe.submit(kind, gpus, log, "decode", *words, *options.inference_args.split())
     threads = recipe.threads_of_each(options.inference_nj)
     recipe.step(f"decode_{model.exp_dir.name}", call, threads=threads, job_log=log)
     import humanfriendly
@@ -182,12 +182,12 @@ def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
 def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
     """Stage 13, for all sets in one process."""
     options, names = recipe.options, recipe.names
-    given = {"decode_dir": directory, "data_dir": options.data, "sets": " ".join(options.decoded_sets)}
+    given = {"decode_dir": directory, "data_dir": options.data, "test_sets": " ".join(options.decoded_sets)}
     given |= {"bpemodel": names.token_dir / "bpe.model"} if options.token_type == "bpe" else {}
     given |= {"nlsyms_txt": options.nlsyms_txt, "cleaner": options.cleaner}
     given |= {name: options.asr[name] for name in ("hyp_cleaner", "score_opts") if options.asr.get(name)}
     words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
-    said = recipe.step(f"score_{model.exp_dir.name}", recipe.python("espnet_ext.recipe.scoring", *words))
+    said = recipe.step(f"score_{model.exp_dir.name}", recipe.verb("score", *words))
     for line in said.splitlines():
         if "scoring by jiwer" in line and shutil.which("sclite"):
             recipe.say(f"{model.title}: {line}")

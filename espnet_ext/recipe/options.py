@@ -128,11 +128,11 @@ class Options:
         "them. Empty: none.",
     )
     skip_export: bool = _option(True, "Skip writing ONNX files and the sherpa-onnx folder (stage 14).")
-    export_args: str = _option("", 'Arguments for espnet_ext.bin.export_onnx, e.g. "--max_wer_loss 0.2".')
+    export_args: str = _option("", 'Arguments for encrl export, e.g. "--max_wer_loss 0.2".')
     skip_upload_hf: bool = _option(True, "Skip uploading to the Hugging Face Hub (stage 15).")
     hf_repo: str = _option("", "Stage 15 uploads student NAME to <hf_repo>_NAME.")
     hf_license: str = _option("", "License of the uploaded models, as the hub names it, e.g. cc-by-4.0.")
-    hf_args: str = _option("", 'Arguments for espnet_ext.bin.upload, e.g. "--dry_run true" or "--create_repo true".')
+    hf_args: str = _option("", 'Arguments for encrl publish, e.g. "--dry_run true" or "--create_repo true".')
 
     asr: dict[str, str] = field(default_factory=dict)  # options that only asr.sh knows
 

@@ -136,7 +136,7 @@ class Recipe:
             if log is not None and log.is_file():
                 said += log.read_text(encoding="utf-8", errors="replace")[-50_000:]
         lines = said.splitlines()
-        errors = list(dict.fromkeys(re.findall(r"^(?:\S+\.py: )?error: (.*)", said, re.M)))
+        errors = list(dict.fromkeys(re.findall(r"^(?:(?:\S+\.py: )?error|\S+\.UserError): (.*)", said, re.M)))
         known = explain(said)
         if not known:  # a log beside the reason would only hide it
             self.say("\n".join([f"{name} failed; the end of its log:", *lines[-30:]]))
@@ -177,23 +177,21 @@ class Recipe:
         ]
         return ["./asr.sh", *flat, *words]
 
-    def submit(self, kind: str, gpus: int, log: Path, module: str, *words: str) -> list[str]:
-        """Returns the call of a command of cmd.sh that runs a Python module.
+    def submit(self, kind: str, gpus: int, log: Path, *words: str) -> list[str]:
+        """Returns the call of a command of cmd.sh that runs a verb.
 
         Args:
             kind: train_cmd, cuda_cmd or decode_cmd.
             gpus: how many it takes.
             log: what the job says.
-            module: of Python.
-            words: its options.
+            words: the verb and its options.
         """
-        python = shlex.split(self.options.python)
         log.parent.mkdir(parents=True, exist_ok=True)
-        return [*self.commands[kind], "--gpu", str(gpus), str(log), *python, "-m", module, *map(str, words)]
+        return [*self.commands[kind], "--gpu", str(gpus), str(log), *self.verb(*words)]
 
-    def python(self, module: str, *words: str) -> list[str]:
-        """Returns the call of a Python module."""
-        return [*shlex.split(self.options.python), "-m", module, *map(str, words)]
+    def verb(self, *words: str) -> list[str]:
+        """Returns the call of a verb of `espnet_ext.cli` with its options."""
+        return [*shlex.split(self.options.python), "-m", "espnet_ext", *map(str, words)]
 
     def threads_of_each(self, threads: int) -> int:
         """Returns the threads of each model where all together may have `threads`, at most all cores."""

@@ -24,9 +24,7 @@ def link_teacher(recipe: "Recipe") -> None:
     if record is not None and record.is_finished and not record.changes(made_of):
         return
     record = Record.begin(directory, "teacher", made_of, model="teacher", init="teacher", differs={"teacher": source})
-    recipe.step(
-        "teacher", recipe.python("espnet_ext.bin.link_model", "--source", source, "--output_dir", str(directory))
-    )
+    recipe.step("teacher", recipe.verb("derive", "link", "--source", source, "--output_dir", str(directory)))
     record.finish(["model.pth", "config.yaml"])
 
 
@@ -60,7 +58,7 @@ def _export(recipe: "Recipe", model: Model, aligned: Path) -> Path:
         model,
         directory,
         {str(aligned): checkpoint_digest(aligned / file)},
-        "espnet_ext.bin.export_student",
+        "student",
         words,
     )
 
@@ -76,13 +74,13 @@ def _derive(recipe: "Recipe", model: Model) -> Path:
         model,
         directory,
         {str(teacher.parent): checkpoint_digest(teacher)},
-        "espnet_ext.bin.derive_student",
+        "layers",
         words,
     )
 
 
 def _start(
-    recipe: "Recipe", model: Model, directory: Path, parents: dict[str, str], module: str, words: list[str]
+    recipe: "Recipe", model: Model, directory: Path, parents: dict[str, str], action: str, words: list[str]
 ) -> Path:
     made_of = {"config": {}, "arguments": words, "inputs": {}, "parents": parents}
     with locked(directory / ".lock", waiting=lambda: None):
@@ -90,6 +88,8 @@ def _start(
         if record is None or not record.is_finished or record.changes(made_of):
             about = {"model": model.name, "init": model.source, "differs": model.differs, "finetuned": False}
             record = Record.begin(directory, "start", made_of, **about)
-            recipe.step(f"start_{directory.name}", recipe.python(module, *words, "--output_dir", str(directory)))
+            recipe.step(
+                f"start_{directory.name}", recipe.verb("derive", action, *words, "--output_dir", str(directory))
+            )
             record.finish(["model.pth"])
     return directory / "model.pth"

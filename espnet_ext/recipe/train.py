@@ -183,10 +183,9 @@ def run_training(
             return
         if start:
             check_checkpoint(start)  # ESPnet would train on from damaged weights
+        former = Record.read(exp_dir)
         record = Record.begin(exp_dir, training.kind, made_of, **training.about)
-        from espnet_ext.checkpoints.recovery import check_averaged, check_finite, recover
-
-        recover(exp_dir, log=recipe.say)
+        _say_other_code(former, record, say)
         told = exp_dir / TOLD
         write_config(made_of["config"], told)
         options, began = recipe.options, time.monotonic()
@@ -195,10 +194,18 @@ def run_training(
         call = training.command(told, start)
         with recipe.terminal.following(exp_dir, training.title, in_place=options.model_nj == 1):
             recipe.step(f"train_{exp_dir.name}", call, threads=threads, job_log=exp_dir / "train.log")
+        from espnet_ext.checkpoints.history import check_finite, cost
+
         check_finite(exp_dir)
-        check_averaged(exp_dir)
         recipe.terminal.took(time.monotonic() - began)
-        record.finish(training.outputs)
+        record.finish(training.outputs, cost=cost(exp_dir))
+
+
+def _say_other_code(former: Record | None, record: Record, say: Callable[[str], None]) -> None:
+    if former is not None and _is_begun(former):
+        before, now = former.content.get("code", "an earlier one"), record.content["code"]
+        if before != now:
+            say(f"goes on with version {now} of the code; it was begun with {before}")
 
 
 def _must_train(recipe: "Recipe", training: Training, made_of: dict[str, Any], say: Callable[[str], None]) -> bool:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from espnet_ext.report.lineage import Lineage, Training, trace
-from espnet_ext.report.scores import KINDS, Score, find_score
 from espnet_ext.report.size import Size, model_size
+from espnet_ext.score.results import KINDS, Score, find_score
 
 
 @dataclass

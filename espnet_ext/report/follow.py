@@ -5,42 +5,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from espnet_ext import train_log
-from espnet_ext.checkpoints.recovery import CHECKPOINT, PREVIOUS, keep_previous
-from espnet_ext.train_log import AllInvalid, Batches, EpochStarted, EpochStats, Event, Failure, Saved
+from espnet_ext.train_log import AllInvalid, Batches, EpochStarted, EpochStats, Failure
 from espnet_ext.warmup import describe_long_warmup
-
-
-def process_started(pid: int) -> datetime | None:
-    """Returns the local time a process started at; None where the system does not tell (no /proc)."""
-    try:
-        ticks = int(_process_fields(pid)[19])
-        up_sec = float(Path("/proc/uptime").read_text().split()[0])
-    except (OSError, IndexError, ValueError):
-        return None
-    return datetime.now() - timedelta(seconds=up_sec - ticks / os.sysconf("SC_CLK_TCK"))
-
-
-def process_runs(pid: int) -> bool:
-    """Tells whether a process is alive; one that ended but was not waited for does not count."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        return _process_fields(pid)[0] != "Z"
-    except (OSError, IndexError):
-        return True
-
-
-def _process_fields(pid: int) -> list[str]:
-    # The fields of proc(5) from "state" on; the program name before it may hold spaces and parentheses.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 class LogFollower:
@@ -138,8 +108,8 @@ class Display:
     wall_sec: list[float] = field(default_factory=list)
     _in_traceback: bool = False
 
-    def line(self, text: str, written: datetime | None) -> Event | None:
-        """Shows one log line and returns its event."""
+    def line(self, text: str, written: datetime | None) -> None:
+        """Shows one log line."""
         if self._in_traceback and written is None and text.strip() and not text.startswith((" ", "Traceback")):
             self._in_traceback = False
             if not text.startswith("KeyboardInterrupt"):  # Ctrl-C goes to the trainer too, and is no failure
@@ -163,7 +133,6 @@ class Display:
             self._in_traceback = not event.text
             if event.text:
                 self._warn("failed", f"the log has an error: {event.text[:200]}")
-        return event
 
     def close(self) -> None:
         """Ends the line that is updated in place, and reports a traceback that was cut off."""
@@ -230,34 +199,3 @@ class Display:
         if self.is_terminal:
             sys.stdout.write("\r\x1b[K")
             sys.stdout.flush()
-
-
-class CheckpointKeeper:
-    """Keeps `checkpoint.prev.pth` up to date while a training runs."""
-
-    def __init__(self, exp_dir: Path, cancelled: Callable[[], bool], warn: Callable[[str], None]):
-        self.exp_dir = exp_dir
-        self.cancelled = cancelled
-        self.warn = warn
-        self._first = True
-
-    def on_event(self, event: Event | None) -> None:
-        """Copies the checkpoint after each epoch, and once when a training resumes whose copy is out of date."""
-        if isinstance(event, EpochStarted) and self._first:
-            self._first = False
-            if event.epoch > 1 and self._is_outdated():
-                self._copy()
-        elif isinstance(event, Saved):
-            self._copy()
-
-    def _is_outdated(self) -> bool:
-        try:
-            return (self.exp_dir / PREVIOUS).stat().st_mtime_ns < (self.exp_dir / CHECKPOINT).stat().st_mtime_ns
-        except FileNotFoundError:
-            return True
-
-    def _copy(self) -> None:
-        try:
-            keep_previous(self.exp_dir, self.cancelled)
-        except OSError as error:
-            self.warn(f"warning: cannot keep a copy of {self.exp_dir / CHECKPOINT}: {error.strerror}")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from espnet_ext.report.notes import environment, notes
 from espnet_ext.report.results import Results
-from espnet_ext.report.scores import KINDS
 from espnet_ext.report.table import (
     PUBLISHED,
     Table,
@@ -17,6 +16,7 @@ from espnet_ext.report.table import (
     main_table,
     pairwise_table,
 )
+from espnet_ext.score.results import KINDS
 
 _STYLE = """
 body { font-family: sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; color: #222; line-height: 1.4; }

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from espnet_ext.report.compare import Comparison
-from espnet_ext.report.scores import KINDS
 from espnet_ext.report.system import System, check_comparable
+from espnet_ext.score.results import KINDS
 
 
 @dataclass

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from espnet_ext.report.compare import Estimate
 from espnet_ext.report.results import Results
-from espnet_ext.report.scores import KINDS
 from espnet_ext.report.system import System, mean
+from espnet_ext.score.results import KINDS
 
 PUBLISHED = "published"  # heading of what others measured; the layouts emphasise it
 

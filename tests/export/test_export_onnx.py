@@ -11,7 +11,7 @@ import soundfile
 import torch
 from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding
 
-from espnet_ext.bin import export_onnx
+from espnet_ext.cli import export as export_verb
 from espnet_ext.decode.model import load_model
 from espnet_ext.decode.runtime import OnnxSession
 from espnet_ext.errors import UserError
@@ -59,7 +59,7 @@ def data_dir(tmp_path_factory):
 
 def run(exp_dir, data_dir, output, *options):
     cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir, "--output_dir", output, *options]
-    export_onnx.main([str(word) for word in cmd])
+    export_verb.main([str(word) for word in cmd])
     return json.loads((output / "report.json").read_text())["files"]
 
 

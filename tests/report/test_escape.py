@@ -101,7 +101,7 @@ def test_code_shows_what_it_holds(text):
 
 def test_labels_titles_and_notes_of_a_report(recipe):
     """All that a user names is in the page and the Markdown file as text."""
-    from espnet_ext.bin import report
+    from espnet_ext.cli import report
 
     nasty = r"e2 | <script>x</script> `a` [x](y) $\frac{$"
     exp_dir = recipe.train("asr_x", 1, CTC, 1.0, {"model": nasty, "source": "scratch", "parents": []})
@@ -129,7 +129,7 @@ def test_no_local_path_in_a_report(recipe, monkeypatch):
     (recipe.root / "rows.yaml").write_text(
         f"test_sets: [test]\nrows: [{{label: a, decode_dirs: [{exp_dir}/decode]}}]\n"
     )
-    from espnet_ext.bin import report
+    from espnet_ext.cli import report
 
     report.main(["--rows", "rows.yaml", "--output", "rows.md"])
     other = recipe.root / "other"

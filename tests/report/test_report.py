@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from espnet_ext.bin import report
+from espnet_ext.cli import report
 from espnet_ext.errors import UserError
 
 CTC = [{"loss": 9.0, "cer_ctc": 0.5}, {"loss": 4.0, "cer_ctc": 0.2}]

@@ -51,6 +51,6 @@ fi
 
 # Stage 1 of ESPnet's script unpacks, which is done.
 "${source_recipe}/local/data.sh" --stage 2
-python3 -m espnet_ext.bin.check_data data/train_nodev data/train_dev data/test
+python3 -m espnet_ext check data data/train_nodev data/train_dev data/test
 
 log "Successfully finished. [elapsed=${SECONDS}s]"

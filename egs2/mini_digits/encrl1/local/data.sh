@@ -50,6 +50,6 @@ for dset in train valid test; do
     utils/utt2spk_to_spk2utt.pl "data/${dset}/utt2spk" > "data/${dset}/spk2utt"
     utils/validate_data_dir.sh --no-feats "data/${dset}"
 done
-python3 -m espnet_ext.bin.check_data --nj "${nj}" data/train data/valid data/test
+python3 -m espnet_ext check data --nj "${nj}" data/train data/valid data/test
 
 log "Successfully finished. [elapsed=${SECONDS}s]"
