@@ -16,13 +16,15 @@ SPEECH_SEC = 10
 class Size:
     """None where not known. `parameters` counts the trainable ones; `macs_per_sec` is per second of speech.
 
-    `head_parameters` are those of them that are the CTC layer's.
+    `head_parameters` are those of them that are the CTC layer's; `bytes` is the size of all weights in float32, also
+    of the frozen ones.
     """
 
     parameters: int | None = None
     layers: int | None = None
     macs_per_sec: float | None = None
     head_parameters: int | None = None
+    bytes: int | None = None
 
 
 def model_size(exp_dir: Path, notes: list[str]) -> Size:
@@ -50,16 +52,17 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
     parameters, head = (
         sum(p.numel() for p in part.parameters() if p.requires_grad) if part else 0 for part in (model, model.ctc)
     )
+    size = 4 * sum(p.numel() for p in model.parameters())
     if config.get("input_size") is not None:
         notes.append("the model reads features instead of a waveform, so its MACs are not counted")
-        return Size(parameters, layers, None, head)
+        return Size(parameters, layers, None, head, size)
     try:
         with quiet_espnet():
             macs = macs_per_second(model, sample_rate(config))
     except Exception as error:
         notes.append(f"the model does not run on {SPEECH_SEC} s of silence ({type(error).__name__}: {error})")
-        return Size(parameters, layers, None, head)
-    return Size(parameters, layers, macs, head)
+        return Size(parameters, layers, None, head, size)
+    return Size(parameters, layers, macs, head, size)
 
 
 def macs_per_second(model: Any, sample_rate: int) -> float:

@@ -74,6 +74,7 @@ def exp_dir(tmp_path_factory):
     return save_experiment(tmp_path_factory.mktemp("exp") / "asr", token_type="char", **model_conf(1))
 
 
+@pytest.mark.slow
 def test_broken_file_is_left_out_and_the_status_tells(exp_dir, tmp_path):
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
@@ -136,6 +137,7 @@ def test_audio_too_short_for_the_subsampling_is_empty(tmp_path):
         assert lengths[:3] == [0, 0, 0] and lengths[3] == 1 < lengths[4]
 
 
+@pytest.mark.slow
 def test_audio_that_is_cut_off_or_no_audio_is_reported(exp_dir, tmp_path):
     folder = tmp_path / "talks"
     folder.mkdir()

@@ -93,6 +93,7 @@ def test_static_int8_leaves_out_what_it_damages_most(data_dir, tmp_path):
     assert 0 < quantised(tmp_path / "fewer.onnx") < quantised(tmp_path / "every.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder_conf",
     [
@@ -195,6 +196,7 @@ def test_a_set_of_short_utterances_only_is_refused(data_dir, tmp_path):
         run(exp_dir, folder, tmp_path / "onnx")
 
 
+@pytest.mark.slow
 def test_published_files_name_no_path_of_this_machine(data_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exp_dir = save_experiment(tmp_path / "home/me/exp/asr_tiny", token_type="char", **CONFORMER)

@@ -25,15 +25,14 @@ EOF
 )
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 
 if [ $# -ne 0 ]; then
     log "Error: No positional arguments are required."
     exit 2
 fi
-
-# shellcheck source=/dev/null
-. ./path.sh
 
 python3 -m espnet_ext.bin.make_digits --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
     --num_test "${num_test}" --snr_db="${snr_db}" --seed "${seed}" --nj "${nj}"
