@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from espnet_ext.cli.options import AUDIO_FORMAT, MODEL, Parser
+from espnet_ext.cli.options import AUDIO_FORMAT, TEACHER, Parser
 from espnet_ext.quiet import quiet_espnet
 
 DESCRIPTION = """\
@@ -19,7 +19,7 @@ Example:
 def get_parser() -> Parser:
     """Returns the parser."""
     parser = Parser(prog="encrl cache", description=DESCRIPTION)
-    parser.add_argument("--teacher", required=True, help=f"The model whose outputs are stored: {MODEL}")
+    parser.add_argument("--teacher", required=True, help=f"The model whose outputs are stored, as {TEACHER}")
     parser.add_argument("--data_dir", type=Path, required=True, help="Directory with wav.scp, e.g. dump/raw/train_sp")
     parser.add_argument("--output_dir", type=Path, required=True, help="Directory of the cache")
     parser.add_argument(

@@ -4,7 +4,8 @@ import os
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
-from espnet_ext.cli.options import AUDIO_FORMAT, MODEL, Parser, add_flag
+from espnet_ext.cli import options
+from espnet_ext.cli.options import AUDIO_FORMAT, Parser, add_flag
 
 DATA = """\
 Checks data directories (wav.scp, text, utt2spk, segments): every utterance must have readable, non-empty audio and a
@@ -120,7 +121,7 @@ def _corpus(args: Namespace) -> None:
 
 
 def _add_teacher(parser: Parser) -> None:
-    parser.add_argument("--teacher", required=True, help=f"The model: {MODEL}")
+    parser.add_argument("--teacher", required=True, help=f"The model, as {options.TEACHER}")
     parser.add_argument("--data_dir", type=Path, required=True, help="Formatted set with transcripts (stages 1-5)")
     parser.add_argument("--utterances", type=int, default=50, help="Number of utterances, evenly spaced over the set")
     parser.add_argument("--audio_format", default="flac", help=AUDIO_FORMAT)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from espnet_ext.errors import UserError, did_you_mean
+from espnet_ext.teachers.source import HELP
 
+TEACHER = f"family:location. {HELP}"
 MODEL = "an experiment directory, a checkpoint, a packed zip or a model-zoo tag"
 AUDIO_FORMAT = "Format of the audio of a set that has no file audio_format: wav, flac, wav.ark or flac.ark"
 

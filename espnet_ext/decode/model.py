@@ -13,7 +13,7 @@ from espnet2.text.token_id_converter import TokenIDConverter
 from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
-from espnet_ext.decode.words import TOKEN_TYPES, join_tokens
+from espnet_ext.data.words import TOKEN_TYPES, join_tokens
 from espnet_ext.errors import UserError
 from espnet_ext.quiet import quiet_espnet
 

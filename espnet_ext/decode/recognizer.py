@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from espnet_ext.constants import MIN_SAMPLES
-from espnet_ext.decode.words import check_token_type, guess_token_type
+from espnet_ext.data.words import check_token_type, guess_token_type
 from espnet_ext.encoder.frame_rate import samples_per_frame
 from espnet_ext.errors import UserError, require
 from espnet_ext.quiet import quiet_espnet
@@ -28,7 +28,7 @@ class Recognizer(Protocol):
         sample_rate: of the audio, Hz.
         frame_samples: samples from one output frame to the next.
         tokens: by id.
-        token_type: how they are joined, see `espnet_ext.decode.words.TOKEN_TYPES`.
+        token_type: how they are joined, see `espnet_ext.data.words.TOKEN_TYPES`.
     """
 
     sample_rate: int

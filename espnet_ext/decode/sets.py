@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from espnet_ext.data.batches import make_batches
 from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.words import group_words
 from espnet_ext.decode.greedy import Hypothesis, Search, best_paths
 from espnet_ext.decode.model import CTCModel
 from espnet_ext.decode.parallel import DecodedBatch, decode_batches
 from espnet_ext.decode.recognizer import EspnetRecognizer
-from espnet_ext.decode.words import group_words
 from espnet_ext.files import atomic
 
 

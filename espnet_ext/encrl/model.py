@@ -35,6 +35,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher_shares_frontend: whether the teacher takes the features of `frontend`.
         criteria: what is compared, and how.
         frame_ratios: the teacher's frames per frame of a student, by student, where they differ.
+        sample_rate_hz: of the audio, which a teacher of another rate resamples; None: the teacher's.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher_shares_frontend: bool,
         criteria: Sequence[Criterion],
         frame_ratios: Mapping[str, float] | None = None,
+        sample_rate_hz: int | None = None,
     ):
         super().__init__()
         self.students = nn.ModuleDict(students)
@@ -53,6 +55,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         self.teacher_shares_frontend = teacher_shares_frontend
         self.criteria = list(criteria)
         self.frame_ratios = dict(frame_ratios or {})
+        self.sample_rate_hz = sample_rate_hz
         self._updates = 0
         self.skipped_updates = dict.fromkeys(students, 0)  # in a row, counted by the trainer over epochs
         self.broken_losses: set[str] = set()  # students whose loss was not finite since the trainer last looked
@@ -67,7 +70,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
                 student.ctc.requires_grad_(False)  # DDP waits for the gradient of every trainable parameter
             if teacher is not None:
                 self.projections[name] = nn.ModuleDict(
-                    {c.name: p for c in self.criteria if (p := build_projection(c, student, teacher.model)) is not None}
+                    {c.name: p for c in self.criteria if (p := build_projection(c, student, teacher.width)) is not None}
                 )
 
     def forward(
@@ -105,7 +108,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
         elif self.teacher is not None:
             # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
             teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
-            teacher_out = self.teacher(*teacher_in, teacher_outputs(self.criteria), utt_ids)
+            names = teacher_outputs(self.criteria)
+            teacher_out = self.teacher(*teacher_in, names, utt_ids, self.sample_rate_hz)
         given = {"text": text, "text_lengths": text_lengths}
         if utt_ids is not None and "ids" in self._needs:
             given["ids"] = _numbers(utt_ids, speech.device)

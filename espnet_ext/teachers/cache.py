@@ -11,7 +11,6 @@ worker processes, ahead of the training. Log-probabilities are not stored: the t
 encoder output. `cache_files` and `cache_audio` beside this file find what is not any more as it was written or heard.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -21,12 +20,12 @@ from typing import Any
 from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor
 
-from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.encoder.layers import layer_depth
 from espnet_ext.errors import UserError
-from espnet_ext.files import atomic, file_sha256
+from espnet_ext.files import atomic
 from espnet_ext.teachers.cache_audio import AUDIO, changed_audio, read_audio, reader
 from espnet_ext.teachers.cache_files import StoredFile, check_files
+from espnet_ext.teachers.load import identify
 
 VERSION = 2
 MANIFEST = "manifest.json"
@@ -52,8 +51,8 @@ class Manifest:
     """What a cache was made of; it is used only where teacher and configuration agree and it holds what is needed.
 
     Attributes:
-        teacher_sha256: hash of the checkpoint.
-        config_sha256: hash of what the teacher's configuration says of the model and its features.
+        teacher_sha256: hash of the teacher's weights.
+        config_sha256: hash of what the teacher's configuration and options say of the model and its features.
         dtype: key of `DTYPES`.
         names: outputs, see `data_names`.
         utterances: number of them.
@@ -103,20 +102,6 @@ class Manifest:
         return manifest
 
 
-def identify(teacher: str) -> tuple[str, str]:
-    """Returns the hashes of a teacher's checkpoint and of its model configuration.
-
-    Args:
-        teacher: experiment directory, checkpoint, packed zip or model-zoo tag.
-    """
-    from espnet_ext.config import MODEL_KEYS, read_config
-
-    config_file, checkpoint = find_model_files(teacher)
-    model = {key: value for key, value in read_config(config_file).items() if key in MODEL_KEYS}
-    model.pop("normalize_conf", None)  # a path; the statistics themselves are in the checkpoint
-    return file_sha256(checkpoint), hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
-
-
 def check_stored(directory: Path, manifest: Manifest) -> dict[str, StoredFile]:
     """Checks that a finished cache has all its files, as they were written.
 
@@ -145,7 +130,7 @@ def check_cache(scp: Path, teacher: str, outputs: Iterable[str], speech: Path, k
 
     Args:
         scp: list of one of the cached outputs.
-        teacher: see `identify`.
+        teacher: its name, see `espnet_ext.teachers.source`.
         outputs: that the training needs, see `espnet_ext.encoder.outputs`.
         speech: list of the audio that is trained on.
         kind: type of `speech` for ESPnet's loader, "sound" or "kaldi_ark".
@@ -157,7 +142,7 @@ def check_cache(scp: Path, teacher: str, outputs: Iterable[str], speech: Path, k
     manifest = Manifest.read(directory)
     checkpoint, config = identify(teacher)
     if manifest.teacher_sha256 != checkpoint:
-        raise UserError(f"{directory} was made of another checkpoint than that of {teacher}; {remedy}")
+        raise UserError(f"{directory} was made of other weights than those of {teacher}; {remedy}")
     if manifest.config_sha256 != config:
         raise UserError(f"{directory} was made with another configuration of {teacher}; {remedy}")
     missing = [name for name in data_names(outputs) if name not in manifest.names]

@@ -11,11 +11,11 @@ import soundfile
 
 from espnet_ext.cli import export as export_verb
 from espnet_ext.cli import transcribe as command
+from espnet_ext.data.words import Word
 from espnet_ext.decode.audio import find_audio, read_blocks
 from espnet_ext.decode.formats import FORMATS
 from espnet_ext.decode.long_audio import transcribe, window_samples
 from espnet_ext.decode.recognizer import open_recognizer
-from espnet_ext.decode.words import Word
 from espnet_ext.errors import UserError
 from tests.tiny import model_conf, save_experiment
 

@@ -19,7 +19,7 @@ from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import MANIFEST, check_cache
 from espnet_ext.teachers.cache_writer import _results, plan
-from espnet_ext.teachers.teacher import load_teacher
+from espnet_ext.teachers.load import load_teacher
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 CRITERIA = [

@@ -10,7 +10,8 @@ import torch
 from espnet_ext.cli import check as check_verb
 from espnet_ext.encoder.outputs import Outputs
 from espnet_ext.errors import UserError
-from espnet_ext.teachers.teacher import load_teacher, not_finite
+from espnet_ext.teachers.finite import not_finite
+from espnet_ext.teachers.load import load_teacher
 from tests.encrl.test_model import build, run
 from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
 

@@ -8,7 +8,7 @@ from espnet2.text.build_tokenizer import build_tokenizer
 
 from espnet_ext.cli import decode as decode_verb
 from espnet_ext.cli import transcribe as command
-from espnet_ext.decode.words import Word, check_token_type, group_words, guess_token_type, join_tokens
+from espnet_ext.data.words import Word, check_token_type, group_words, guess_token_type, join_tokens
 from espnet_ext.errors import UserError
 from tests.decode.spoken import export, pieces_of, save_spoken, train_bpe
 
