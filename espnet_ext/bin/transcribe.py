@@ -21,6 +21,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,24 +64,22 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     if args.window_sec < 4 * args.context_sec or args.context_sec <= 0:
         raise UserError("--window_sec must be at least four times --context_sec, which must be > 0")
-    from espnet_ext.decode.audio import find_audio, read_blocks
+    from espnet_ext.decode.audio import find_audio
     from espnet_ext.decode.formats import FORMATS, escape_name
-    from espnet_ext.decode.long_audio import transcribe, window_samples
-    from espnet_ext.decode.recognizer import open_recognizer
+    from espnet_ext.decode.student import Student
 
     files = find_audio(args.audio)
     if _STDIN in files and sys.stdin.isatty():
         raise UserError("- is audio from standard input, which is a terminal; give a file, or: ... - < talk.wav")
     targets = _targets(files, args)
-    recognizer = open_recognizer(args.model, "cuda" if args.ngpu else "cpu")
-    window, overlap = window_samples(recognizer, args.window_sec, args.context_sec)
+    student = Student.from_pretrained(args.model, "cuda" if args.ngpu else "cpu")
     failed = 0
     # Text on a terminal tells by itself how far it is, and a bar would run into it.
     shown = sys.stderr.isatty() and (bool(targets) or not sys.stdout.isatty())
-    with _Bar(list(files), recognizer.sample_rate) if shown else nullcontext() as bar:
+    with _Bar(list(files), student.sample_rate) if shown else nullcontext() as bar:
         for file in files:
-            blocks = read_blocks(file, recognizer.sample_rate, window, overlap)
-            words = transcribe(recognizer, bar.follow(file, blocks) if bar else blocks, overlap)
+            follow = partial(bar.follow, file) if bar else None
+            words = student.words(file, None, args.window_sec, args.context_sec, follow)
             pieces = _as_file_errors(FORMATS[args.format](words))
             name = escape_name(str(file))
             try:

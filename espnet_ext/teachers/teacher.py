@@ -1,6 +1,7 @@
 """The frozen teacher: a value that students are compared with, never a module that trains."""
 
 import logging
+import os
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import chdir
@@ -50,6 +51,11 @@ class Teacher:
             self.model.encoder.compile(dynamic=True)
         self.args = args
         self.name = name
+
+    @classmethod
+    def from_pretrained(cls, source: str | os.PathLike[str]) -> "Teacher":
+        """Loads a teacher: an experiment directory, checkpoint, packed zip, or name on a hub; as `load_teacher`."""
+        return load_teacher(str(source))
 
     def __call__(
         self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion], utt_ids: Sequence[str] | None = None
