@@ -14,6 +14,8 @@ from importlib.util import find_spec
 # Nothing tells afterwards that it was stdout, where Python does not buffer; of any file the line says all.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
+_DISTRIBUTIONS = {"whisper": "openai-whisper"}  # where it has another name than the module
+
 
 class UserError(ValueError):
     """Bad input. The message names the file or option, the reason and the remedy."""
@@ -24,6 +26,11 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     valid = sorted(valid)
     near = get_close_matches(name, valid, n=1)
     return f"did you mean '{near[0]}'?" if near else f"valid names: {', '.join(valid)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of what another library says of an error, its name where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def require(*modules: str, extra: str) -> None:
@@ -42,14 +49,14 @@ def require(*modules: str, extra: str) -> None:
         needed = " ".join(shlex.quote(_requirement(module, extra)) for module in missing)
         are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise UserError(
-            f"{' and '.join(missing)} {are} not installed; get {them} with: "
+            f"extra '{extra}': {' and '.join(missing)} {are} not installed; get {them} with: "
             f"{shlex.quote(sys.executable)} -m pip install {needed}"
         )
 
 
 def _requirement(module: str, extra: str) -> str:
     """Returns what pip installs a module by; only its name where this package runs without having been installed."""
-    name = module.replace("_", "-")
+    name = _DISTRIBUTIONS.get(module, module).replace("_", "-")
     try:
         requirements = metadata.requires("espnet-encrl") or []
     except metadata.PackageNotFoundError:

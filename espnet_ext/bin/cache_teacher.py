@@ -14,12 +14,13 @@ from pathlib import Path
 import yaml
 
 from espnet_ext.errors import run_main
+from espnet_ext.teachers.source import HELP
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Returns the parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", required=True, help="Experiment directory, checkpoint, zip or model-zoo tag")
+    parser.add_argument("--teacher", required=True, help=f"The model. {HELP}")
     parser.add_argument("--data_dir", type=Path, required=True, help="Directory with wav.scp, e.g. dump/raw/train_sp")
     parser.add_argument("--output_dir", type=Path, required=True, help="The cache")
     parser.add_argument(
@@ -51,18 +52,20 @@ def main(cmd: list[str] | None = None) -> None:
     """Writes the cache."""
     args = get_parser().parse_args(cmd)
     from espnet_ext.config import read_config
-    from espnet_ext.encrl.criteria import parse_criteria
+    from espnet_ext.encrl.criteria import check_cacheable, parse_criteria, teacher_outputs
     from espnet_ext.files import locked
     from espnet_ext.teachers.cache_writer import plan, write_cache
 
-    criteria = []
+    outputs = []
     if args.config:
         entries = read_config(args.config).get("criteria")
         criteria = parse_criteria(entries if entries is not None else yaml.safe_load("[{loss: clip, on: encoder}]"))
+        check_cacheable(criteria)
+        outputs = teacher_outputs(criteria)
     options = {"batch_sec": args.batch_sec, "max_padding": args.max_padding, "ngpu": args.ngpu}
     options["audio_format"] = args.audio_format
     with locked(args.output_dir.with_name(f".{args.output_dir.name}.lock")):  # trainings may share a teacher
-        job = plan(args.teacher, args.data_dir, args.output_dir, criteria, args.dtype, args.shard_size, **options)
+        job = plan(args.teacher, args.data_dir, args.output_dir, outputs, args.dtype, args.shard_size, **options)
         manifest = write_cache(job, args.nj, partial(print, flush=True))  # a log shows what is needed at once
     print(f"{args.output_dir}: {manifest.utterances} utterances, {manifest.num_bytes / 2**20:.0f} MiB")
 

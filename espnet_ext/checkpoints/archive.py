@@ -71,14 +71,15 @@ def unpack_model(archive: Path) -> tuple[Path, Path]:
 
 
 def asr_files(files: dict[str, str], source: object) -> tuple[Path, Path]:
-    """Returns configuration and checkpoint among the files that a packed model names.
+    """Returns configuration and checkpoint among the files that a packed model names; s2t: OWSM-CTC and the like.
 
     Raises:
         UserError: it is no ASR model.
     """
-    if not {"asr_train_config", "asr_model_file"} <= files.keys():
-        raise UserError(f"{source} holds no ASR model, but {', '.join(files) or 'nothing'}")
-    return Path(files["asr_train_config"]), Path(files["asr_model_file"])
+    for task in ("asr", "s2t"):
+        if {f"{task}_train_config", f"{task}_model_file"} <= files.keys():
+            return Path(files[f"{task}_train_config"]), Path(files[f"{task}_model_file"])
+    raise UserError(f"{source} holds no ASR model, but {', '.join(files) or 'nothing'}")
 
 
 def check_archive(archive: Path) -> None:

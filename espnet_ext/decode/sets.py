@@ -77,23 +77,27 @@ class DecodingSet:
         data.samples = {name: int(counts[name]) if name in counts else len(data.read(name)) for name in names}
         return data
 
+    def rate_hz(self) -> int:
+        """Returns the sampling rate of the first file, which ESPnet's reader forgets.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+        name, path = next(iter(read_2columns_text(self.directory / "wav.scp").items()))
+        try:
+            return int(kaldiio.load_mat(path)[0]) if "ark" in self.audio_format else soundfile.info(path).samplerate
+        except Exception as error:  # as in read
+            raise UserError(f"{self.directory / 'wav.scp'}: the audio of {name} cannot be read: {error}") from error
+
     def check_rate(self, sample_rate: int) -> None:
-        """Compares the sampling rate of the first file with a model's, Hz; ESPnet's reader forgets it.
+        """Compares the sampling rate of the first file with a model's, Hz.
 
         Raises:
             UserError: They differ.
         """
-        name, path = next(iter(read_2columns_text(self.directory / "wav.scp").items()))
-        try:
-            if "ark" in self.audio_format:
-                rate = kaldiio.load_mat(path)[0]
-            else:
-                rate = soundfile.info(path).samplerate
-        except Exception as error:  # as in read
-            raise UserError(f"{self.directory / 'wav.scp'}: the audio of {name} cannot be read: {error}") from error
-        if rate != sample_rate:
+        if (rate := self.rate_hz()) != sample_rate:
             raise UserError(
-                f"{self.directory}: {name} has {rate} Hz, the model takes {sample_rate} Hz; format the set for it "
+                f"{self.directory}: the audio has {rate} Hz, the model takes {sample_rate} Hz; format the set for it "
                 f"(stages 3-5 with --fs {sample_rate})"
             )
 

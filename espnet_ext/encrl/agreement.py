@@ -3,70 +3,46 @@
 import logging
 from argparse import Namespace
 from collections.abc import Iterable
-from dataclasses import dataclass
+from fractions import Fraction
 
-import humanfriendly
-import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 
-from espnet_ext.decode.greedy import MIN_SAMPLES
 from espnet_ext.encoder.frame_rate import samples_per_frame
-from espnet_ext.encoder.outputs import encoder_layers, layer_index
+from espnet_ext.encoder.layers import encoder_layers, layer_index
 from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.errors import UserError
+from espnet_ext.teachers.espnet import count_frames, sample_rate_hz
+from espnet_ext.teachers.teacher import Teacher
 
 # Interpolation over more than this has little to do with what the teacher said of a frame.
 _MAX_RATIO = 4.0
 
 
-@dataclass(frozen=True)
-class Description:
-    """What must agree between two models.
+def student_rate(model: ESPnetASRModel, args: Namespace) -> tuple[int, int]:
+    """Measures a student that still has its front end, by encoding noise of two lengths.
 
-    Attributes:
-        sample_rate_hz: audio the model expects.
-        frame_samples: samples from one frame of its encoder output to the next.
+    Returns:
+        Sampling rate of its audio, Hz; samples from one frame of its encoder output to the next.
     """
-
-    sample_rate_hz: int
-    frame_samples: int
-
-    @property
-    def frames_per_sec(self) -> float:
-        """Rate of the encoder output."""
-        return self.sample_rate_hz / self.frame_samples
-
-
-def describe(model: ESPnetASRModel, args: Namespace) -> Description:
-    """Measures a model that still has its front end, by encoding noise of two lengths."""
-    sample_rate = humanfriendly.parse_size(str((args.frontend_conf or {}).get("fs", 16000)))
-    training = model.training
+    rate, training = sample_rate_hz(args), model.training
     model.eval()
     hop_length = getattr(model.frontend, "hop_length", None)
-    frame_samples = samples_per_frame(lambda samples: count_frames(model, samples), sample_rate, hop_length)
+    frame_samples = samples_per_frame(lambda samples: count_frames(model, samples), rate, hop_length)
     model.train(training)
-    return Description(sample_rate, frame_samples)
-
-
-@torch.no_grad()
-def count_frames(model: ESPnetASRModel, samples: int) -> int:
-    """Returns how many encoder frames a model with a front end, in `eval` mode, makes of so many samples."""
-    speech = torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
-    try:
-        return int(model.encode(speech, torch.tensor([samples]))[1]) if samples >= MIN_SAMPLES else 0
-    except TooShortUttError:
-        return 0
+    return rate, frame_samples
 
 
 def check_agreement(
-    teacher_name: str,
-    teacher: tuple[ESPnetASRModel, Namespace],
-    student_name: str,
-    student: tuple[ESPnetASRModel, Namespace],
-    criteria: Iterable[Criterion],
+    teacher: Teacher, student_name: str, student: ESPnetASRModel, args: Namespace, criteria: Iterable[Criterion]
 ) -> float:
-    """Compares what two models need for some criteria.
+    """Compares what teacher and student need for some criteria.
+
+    Args:
+        teacher: the teacher.
+        student_name: for messages.
+        student: a model that still has its front end.
+        args: its configuration.
+        criteria: that are compared.
 
     Returns:
         Teacher's encoder frames per frame of the student; exactly 1 where they agree.
@@ -75,41 +51,44 @@ def check_agreement(
         UserError: says which criterion needs what, if the two models cannot be compared.
     """
     criteria = list(criteria)
-    t, s = describe(*teacher), describe(*student)
+    rate, frame_samples = student_rate(student, args)
     names = ", ".join(criterion.name for criterion in criteria)
-    if t.sample_rate_hz != s.sample_rate_hz:
-        raise UserError(
-            f"teacher {teacher_name} takes {t.sample_rate_hz} Hz, student {student_name} {s.sample_rate_hz} Hz: "
-            f"criteria {names} compare outputs for the same audio; give both the same --fs (frontend_conf fs)"
+    if teacher.sample_rate_hz != rate:
+        logging.warning(
+            f"Teacher {teacher.name} takes {teacher.sample_rate_hz} Hz, student {student_name} {rate} Hz: the teacher "
+            "hears the audio resampled"
         )
-    ratio = s.frame_samples / t.frame_samples
+    exact = Fraction(frame_samples, rate) / Fraction(teacher.frame_samples, teacher.sample_rate_hz)
+    ratio = float(exact)
     if not 1 / _MAX_RATIO <= ratio <= _MAX_RATIO:
         raise UserError(
-            f"teacher {teacher_name} has {t.frames_per_sec:g} encoder frames/s, student {student_name} "
-            f"{s.frames_per_sec:g}: criteria {names} compare frame by frame, and interpolation serves up to a factor "
-            f"of {_MAX_RATIO:g}; bring hop_length x subsampling (frontend_conf hop_length, encoder_conf input_layer) "
-            "of the student nearer to the teacher's"
+            f"teacher {teacher.name} has {teacher.frames_per_sec:g} encoder frames/s, student {student_name} "
+            f"{rate / frame_samples:g}: criteria {names} compare frame by frame, and interpolation serves up to a "
+            f"factor of {_MAX_RATIO:g}; bring hop_length x subsampling (frontend_conf hop_length, encoder_conf "
+            "input_layer) of the student nearer to the teacher's"
         )
     if ratio != 1:
         logging.warning(
-            f"Teacher {teacher_name} has {t.frames_per_sec:g} encoder frames/s, student {student_name} "
-            f"{s.frames_per_sec:g}: the teacher's outputs are interpolated to the student's frames"
+            f"Teacher {teacher.name} has {teacher.frames_per_sec:g} encoder frames/s, student {student_name} "
+            f"{rate / frame_samples:g}: the teacher's outputs are interpolated to the student's frames"
         )
     for criterion in criteria:
         if criterion.needs_head and criterion.needs_teacher:
-            _check_heads(teacher_name, teacher[0], student_name, student[0], criterion)
-    _check_layers(student_name, student[0], teacher[0], criteria)
+            _check_heads(teacher, student_name, student, criterion)
+    _check_layers(teacher, student_name, student, criteria)
     return ratio
 
 
-def _check_layers(
-    student_name: str, student: ESPnetASRModel, teacher: ESPnetASRModel, criteria: list[Criterion]
-) -> None:
+def _check_layers(teacher: Teacher, student_name: str, student: ESPnetASRModel, criteria: list[Criterion]) -> None:
     used: dict[int, Criterion] = {}
     for criterion in criteria:
         if criterion.depth is None:
             continue
-        encoder_layers(teacher.encoder)
+        if not teacher.num_layers:
+            raise UserError(
+                f"criterion '{criterion.name}' compares layers, and teacher {teacher.name} shows none; use criteria on "
+                "'encoder' instead"
+            )
         index = layer_index(criterion.depth, len(encoder_layers(student.encoder)))
         other = used.setdefault(index, criterion)
         if other.depth != criterion.depth:
@@ -119,17 +98,23 @@ def _check_layers(
             )
 
 
-def _check_heads(
-    teacher_name: str, teacher: ESPnetASRModel, student_name: str, student: ESPnetASRModel, criterion: Criterion
-) -> None:
+def _check_heads(teacher: Teacher, student_name: str, student: ESPnetASRModel, criterion: Criterion) -> None:
     need = f"criterion '{criterion.name}' on {criterion.on} compares CTC outputs"
-    for name, model in ((teacher_name, teacher), (student_name, student)):
-        if model.ctc is None:
-            raise UserError(f"{need}, but {name} has no CTC head (ctc_weight 0); use criteria on 'encoder' only")
-    if list(teacher.token_list) != list(student.token_list):
+    remedy = "use criteria on 'encoder' only, as conf/criteria/clip.yaml does"
+    for name, has_head in ((f"teacher {teacher.name}", teacher.has_head), (student_name, student.ctc is not None)):
+        if not has_head:
+            raise UserError(f"{need}, but {name} has no CTC head; {remedy}")
+    if teacher.tokens is None:
+        raise UserError(f"{need}, but the tokens of teacher {teacher.name} are not known; {remedy}")
+    theirs, ours = list(teacher.tokens.symbols), list(student.token_list)
+    if theirs != ours:
         raise UserError(
-            f"{need} and needs the same token list: teacher {teacher_name} has {len(teacher.token_list)} tokens, "
-            f"student {student_name} {len(student.token_list)}"
-            f"{' (same number, other tokens)' if len(teacher.token_list) == len(student.token_list) else ''}; "
-            "use the teacher's token list and BPE model, or criteria on 'encoder' only"
+            f"{need} and needs the same token list: teacher {teacher.name} has {len(theirs)} tokens, student "
+            f"{student_name} {len(ours)}{' (same number, other tokens)' if len(theirs) == len(ours) else ''}; "
+            f"use the teacher's token list and BPE model, or {remedy}"
+        )
+    if teacher.tokens.blank != student.blank_id:
+        raise UserError(
+            f"{need}, but the blank is token {teacher.tokens.blank} of teacher {teacher.name} and token "
+            f"{student.blank_id} of student {student_name}; {remedy}"
         )

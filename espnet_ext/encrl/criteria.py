@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from espnet_ext.encoder.layers import layer_depth
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.losses import LOSSES
 
@@ -59,7 +60,12 @@ class Criterion:
     @property
     def depth(self) -> Fraction | None:
         """Fraction of the encoder depth of a "layer:A/B" criterion."""
-        return Fraction(self.on.removeprefix("layer:")) if self.on.startswith("layer:") else None
+        return layer_depth(self.on)
+
+    @property
+    def output(self) -> str:
+        """Name of the output that is compared, see `espnet_ext.encoder.outputs`."""
+        return "logits" if self.on == "text" else self.on
 
 
 def parse_criteria(entries: Sequence[Mapping[str, Any]]) -> list[Criterion]:
@@ -76,6 +82,11 @@ def parse_criteria(entries: Sequence[Mapping[str, Any]]) -> list[Criterion]:
     if twice:
         raise UserError(f"criteria: '{', '.join(sorted(twice))}' is given twice; use one entry with the summed weight")
     return criteria
+
+
+def teacher_outputs(criteria: Iterable[Criterion]) -> list[str]:
+    """Returns the names of the teacher's outputs that criteria compare with, sorted."""
+    return sorted({criterion.output for criterion in criteria if criterion.needs_teacher})
 
 
 def check_cacheable(criteria: Iterable[Criterion]) -> None:

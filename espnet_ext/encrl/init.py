@@ -5,7 +5,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from torch import nn
 
 from espnet_ext.checkpoints.derive import load_layers
-from espnet_ext.encoder.outputs import encoder_layers
+from espnet_ext.encoder.layers import encoder_layers
 from espnet_ext.errors import UserError
 
 

@@ -12,7 +12,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import Tensor, nn
 
 from espnet_ext.encoder.outputs import Outputs, compute_outputs
-from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encrl.criteria import Criterion, teacher_outputs
 from espnet_ext.encrl.projection import build_projection
 from espnet_ext.errors import UserError
 from espnet_ext.losses import LOSSES
@@ -36,6 +36,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher_shares_frontend: whether the teacher takes the features of `frontend`.
         criteria: what is compared, and how.
         frame_ratios: the teacher's frames per frame of a student, by student, where they differ.
+        sample_rate_hz: of the audio, which a teacher of another rate resamples; None: the teacher's.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher_shares_frontend: bool,
         criteria: Sequence[Criterion],
         frame_ratios: Mapping[str, float] | None = None,
+        sample_rate_hz: int | None = None,
     ):
         super().__init__()
         self.students = nn.ModuleDict(students)
@@ -54,6 +56,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         self.teacher_shares_frontend = teacher_shares_frontend
         self.criteria = list(criteria)
         self.frame_ratios = dict(frame_ratios or {})
+        self.sample_rate_hz = sample_rate_hz
         self._updates = 0
         self.skipped_updates = dict.fromkeys(students, 0)  # in a row, counted by the trainer over epochs
         self.broken_losses: set[str] = set()  # students whose loss was not finite since the trainer last looked
@@ -67,7 +70,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
                 student.ctc.requires_grad_(False)  # DDP waits for the gradient of every trainable parameter
             if teacher is not None:
                 self.projections[name] = nn.ModuleDict(
-                    {c.name: p for c in self.criteria if (p := build_projection(c, student, teacher.model)) is not None}
+                    {c.name: p for c in self.criteria if (p := build_projection(c, student, teacher.width)) is not None}
                 )
 
     def forward(
@@ -101,11 +104,12 @@ class ESPnetEncRLModel(AbsESPnetModel):
         feats, feats_lengths = self._features(speech, speech_lengths)
         teacher_out = None
         if self.teacher is not None and cached is not None:
-            teacher_out = self.teacher.from_cache(*cached, self.criteria, utt_ids)
+            teacher_out = self.teacher.from_cache(*cached, teacher_outputs(self.criteria), utt_ids)
         elif self.teacher is not None:
             # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
             teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
-            teacher_out = self.teacher(*teacher_in, self.criteria, utt_ids)
+            names = teacher_outputs(self.criteria)
+            teacher_out = self.teacher(*teacher_in, names, utt_ids, self.sample_rate_hz)
         transcript = (text, text_lengths)
         stats: dict[str, Tensor] = {}
         losses = {}
@@ -114,7 +118,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         for name, student in self.students.items():
             student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
             with _random_numbers_from(seed, speech.device):
-                student_out = compute_outputs(student, *student_in, self.criteria)
+                student_out = compute_outputs(student, *student_in, [c.output for c in self.criteria])
                 parts = self._losses(name, student_out, teacher_out, transcript, utt_ids)
             losses[name] = sum(c.weight * parts[c.name] for c in self.criteria)
             stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
@@ -178,13 +182,13 @@ class ESPnetEncRLModel(AbsESPnetModel):
         with torch.autocast(lengths.device.type, enabled=False):
             for criterion in self.criteria:
                 loss = self.losses[name][criterion.name]
-                ours = student.of(criterion)[keep, :frames].float()
+                ours = student.of(criterion.output)[keep, :frames].float()
                 if not criterion.needs_teacher:
                     if transcript[0] is None:
                         raise UserError(f"criterion '{criterion.name}' needs transcripts: give data of the type text")
                     parts[criterion.name] = loss(ours, lengths[keep], *(tensor[keep] for tensor in transcript))
                     continue
-                theirs = teacher.of(criterion)[keep, :frames].float()
+                theirs = teacher.of(criterion.output)[keep, :frames].float()
                 if criterion.name in self.projections[name]:
                     if loss.masked:  # its weights get a gradient from every frame
                         ours = without_padding(ours, lengths[keep])
@@ -202,7 +206,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         """
         norms = {}
         for criterion in self.criteria:
-            at = student.encoder if criterion.depth is None else student.layers[criterion.depth]
+            at = student.encoder if criterion.needs_head else student.of(criterion.output)
             (gradient,) = torch.autograd.grad(criterion.weight * parts[criterion.name], at, retain_graph=True)
             norms[criterion.name] = gradient.norm()
         total = sum(norms.values())

@@ -6,7 +6,7 @@ from torch import nn
 from espnet_ext.encrl.criteria import Criterion
 
 
-def build_projection(criterion: Criterion, student: ESPnetASRModel, teacher: ESPnetASRModel) -> nn.Linear | None:
+def build_projection(criterion: Criterion, student: ESPnetASRModel, teacher_dim: int) -> nn.Linear | None:
     """Returns the projection of a criterion on hidden outputs, or None where it needs none.
 
     It starts as the identity on the dimensions that both models have (DPHuBERT's initialisation), so that with equal
@@ -14,7 +14,7 @@ def build_projection(criterion: Criterion, student: ESPnetASRModel, teacher: ESP
     """
     if criterion.needs_head:
         return None
-    student_dim, teacher_dim = student.encoder.output_size(), teacher.encoder.output_size()
+    student_dim = student.encoder.output_size()
     if not (criterion.project or student_dim != teacher_dim):
         return None
     projection = nn.Linear(student_dim, teacher_dim)

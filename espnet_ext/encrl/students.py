@@ -18,6 +18,7 @@ from espnet_ext.errors import UserError
 ENCRL_KEYS = (
     "teacher",
     "teacher_train_mode",
+    "teacher_compile",
     "students",
     "student_init",
     "student_init_layers",

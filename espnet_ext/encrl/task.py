@@ -2,10 +2,8 @@
 
 import logging
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from json import dumps
 from pathlib import Path
 
-import humanfriendly
 import yaml
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
@@ -14,14 +12,17 @@ from torch import nn
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
 from espnet_ext.encrl.agreement import check_agreement
-from espnet_ext.encrl.criteria import Criterion, parse_criteria
+from espnet_ext.encrl.criteria import Criterion, check_cacheable, parse_criteria, teacher_outputs
 from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
 from espnet_ext.encrl.trainer import EncRLTrainer
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import ENCODER, check_cache, data_names
-from espnet_ext.teachers.teacher import Teacher, load_teacher
+from espnet_ext.teachers.espnet import frontend_key, sample_rate_hz
+from espnet_ext.teachers.load import load_teacher
+from espnet_ext.teachers.source import ESPNET, HELP, Source
+from espnet_ext.teachers.teacher import Teacher
 
 
 class EncRLTask(ASRTask):
@@ -42,7 +43,7 @@ class EncRLTask(ASRTask):
             "--teacher",
             type=str_or_none,
             default=None,
-            help="Experiment directory, checkpoint, packed zip or model-zoo tag of the large model",
+            help=f"The large model, by its family. {HELP}",
         )
         group.add_argument(
             "--teacher_train_mode",
@@ -113,20 +114,24 @@ class EncRLTask(ASRTask):
         namespaces = {name: student_args(args, config) for name, config in args.students.items()}
         students = {name: build_student(name, namespace) for name, namespace in namespaces.items()}
         teacher, ratios = None, {}
+        rates = {name: sample_rate_hz(namespace) for name, namespace in namespaces.items()}
+        if len(set(rates.values())) > 1:
+            said = ", ".join(f"{name} {rate}" for name, rate in rates.items())
+            raise UserError(f"students hear the same audio but take different rates ({said} Hz); give one fs to all")
         if args.student_init and not args.collect_stats:
             _init_students(args, students)
         if not args.collect_stats and any(criterion.needs_teacher for criterion in criteria):
             if args.teacher is None:
-                raise UserError("--teacher is missing: give the experiment directory, zip or tag of the large model")
+                raise UserError(f"--teacher is missing: name the large model ({HELP})")
             _check_caches(args, criteria)
             teacher = load_teacher(args.teacher, args.teacher_train_mode, args.teacher_compile)
             for name, student in students.items():
-                pair = (teacher.model, teacher.args), name, (student, namespaces[name])
-                ratios[name] = check_agreement(teacher.name, *pair, criteria)
+                ratios[name] = check_agreement(teacher, name, student, namespaces[name], criteria)
         frontend, teacher_shares = _share_frontend(namespaces, students, teacher)
         # Each student is selected by its own loss; the total would let the largest decide for all.
         args.best_model_criterion = [("valid", "loss", "min"), *(("valid", f"{name}_loss", "min") for name in students)]
-        return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria, ratios)
+        rate = next(iter(rates.values()))
+        return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria, ratios, rate)
 
 
 def _yaml_option(text: str) -> object:
@@ -147,10 +152,12 @@ def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
             continue
         if args.teacher_train_mode:
             raise UserError("teacher_train_mode: a cached teacher has no dropout; train without the cache")
-        for name in data_names(criteria):
+        check_cacheable(criteria)
+        outputs = teacher_outputs(criteria)
+        for name in data_names(outputs):
             if name not in files:
                 raise UserError(f"the criteria need {name} of the cache {files[ENCODER].parent}; give its list as data")
-        check_cache(files[ENCODER], args.teacher, criteria, files["speech"], kinds["speech"])
+        check_cache(files[ENCODER], args.teacher, outputs, files["speech"], kinds["speech"])
 
 
 def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:
@@ -160,6 +167,8 @@ def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None
         raise UserError("--student_init teacher: needs --teacher")
     for name, student in students.items():
         try:
+            if source is not None and Source.parse(source).family != ESPNET:
+                raise UserError(f"layers of {source} are none of ESPnet's ASR task, so no student can take them")
             if source is not None:
                 init_from_layers(name, student, source, args.student_init_layers)
         except UserError as reason:
@@ -180,20 +189,11 @@ def _share_frontend(
     Returns:
         The shared front end or None, and whether the teacher takes its features too.
     """
-    keys = {name: _frontend_key(namespace) for name, namespace in namespaces.items()}
+    keys = {name: frontend_key(namespace) for name, namespace in namespaces.items()}
     first = next(iter(students.values()))
     if len(set(keys.values())) > 1 or first.frontend is None or any(True for _ in first.frontend.parameters()):
         return None, False
     frontend = first.frontend
     for student in students.values():
         student.frontend = None
-    shares = teacher is not None and _frontend_key(teacher.args) == next(iter(keys.values()))
-    if shares:
-        teacher.model.frontend = None
-    return frontend, shares
-
-
-def _frontend_key(args: Namespace) -> str:
-    conf = dict(args.frontend_conf or {})
-    conf["fs"] = humanfriendly.parse_size(str(conf.get("fs", 16000)))
-    return dumps([args.frontend, conf], sort_keys=True)
+    return frontend, teacher is not None and teacher.takes_features_of(next(iter(keys.values())))

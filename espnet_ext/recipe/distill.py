@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import humanfriendly
+import soundfile
+
 from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.config import check_keys, merge, option_names, read_config, recipe_directory, with_absolute_paths
 from espnet_ext.decode.student import Student
@@ -23,6 +26,8 @@ from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.students import make_once
 from espnet_ext.recipe.train import Training, train_once
 from espnet_ext.required import check_complete
+from espnet_ext.teachers.load import identify
+from espnet_ext.teachers.source import ESPNET, Source
 
 if TYPE_CHECKING:
     from espnet_ext.teachers.teacher import Teacher
@@ -70,10 +75,11 @@ def distill(
     if on_change not in ("fail", "redo", "keep"):
         raise UserError(f"on_change: '{on_change}' is not fail, redo or keep")
     directory, sets = Path(output_dir), {"train": Path(train), "valid": Path(valid)}
-    kinds = {part: _check_set(folder) for part, folder in sets.items()}
-    source = teacher.name if hasattr(teacher, "name") else os.fspath(teacher)
-    teacher_config, checkpoint = find_model_files(source)
-    told = _Told.read(students, config, options, teacher_config)
+    _gpus(ngpu)
+    source = os.fspath(teacher) if isinstance(teacher, str | os.PathLike) else teacher.name
+    told = _Told.read(students, config, options, source)
+    kinds = {part: _check_set(folder, told.sample_rate) for part, folder in sets.items()}
+    parents = {"teacher": "".join(identify(source))}
     audio, read = AudioDigests(directory / "audio_digests.json"), {}
     for part, folder in sets.items():
         read[f"{part} audio"] = audio.of(folder / "wav.scp")
@@ -105,7 +111,7 @@ def distill(
 
     terminal = Terminal()
     terminal.expect(1)
-    made_of = partial(training.made_of, read, {"teacher": checkpoint_digest(checkpoint)})
+    made_of = partial(training.made_of, read, parents)
     train_once(training, made_of, work, terminal, on_change, lambda text: terminal.say(f"EncRL: {text}"))
     return {name: _open(directory, name) for name in students}
 
@@ -130,7 +136,7 @@ class _Told:
         students: Mapping[str, PathLike | Mapping[str, Any]],
         config: PathLike | Mapping[str, Any] | None,
         options: Mapping[str, Any],
-        teacher_config: Path,
+        teacher: str,
     ) -> "_Told":
         """Reads and checks it.
 
@@ -145,7 +151,7 @@ class _Told:
         merged = text_keys(merge(merge(read_config(file), laid_over), options))
         check_keys(merged, option_names(EncRLTask.get_parser()) - {"students"}, f"{file} and the options of distill")
         check_complete("encrl", [str(file)], merged)
-        merged |= _tokens(merged, teacher_config)
+        merged |= _tokens(merged, teacher)
         found = {name: conf if isinstance(conf, Mapping) else str(_find(Path(conf))) for name, conf in students.items()}
         models = {name: text_keys(conf) for name, conf in read_students(found).items()}
         if lacking := next((name for name, conf in models.items() if "encoder" not in conf), None):
@@ -153,6 +159,14 @@ class _Told:
                 f"student {lacking} describes no model: encoder is missing, for which ESPnet would take an RNN"
             )
         return cls(merged, models)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio, Hz; EncRL's task checks that the students agree."""
+        conf = merge(
+            self.config.get("frontend_conf") or {}, next(iter(self.students.values())).get("frontend_conf") or {}
+        )
+        return humanfriendly.parse_size(str(conf.get("fs", 16000)))
 
     def merged(self, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Returns all of it; a training of more students serves as well."""
@@ -169,38 +183,46 @@ def _find(path: Path) -> Path:
     return ours if not path.is_file() and ours.is_file() else path
 
 
-def _check_set(directory: Path) -> str:
-    """Checks a data directory as far as can be seen at once; returns how ESPnet reads its audio.
+def _check_set(directory: Path, sample_rate: int) -> str:
+    """Checks a data directory as far as its first entry shows; returns how ESPnet reads its audio.
 
     Raises:
-        UserError: it is none, or not formatted.
+        UserError: it is none, not formatted, or its audio has another rate than the students', Hz.
     """
-    scp = directory / "wav.scp"
+    scp, kind_file = directory / "wav.scp", directory / "audio_format"
     if not scp.is_file() or scp.stat().st_size == 0:
         raise UserError(f"{scp} does not exist or is empty; give a data directory, such as stages 1-4 of a recipe make")
     with scp.open(encoding="utf-8") as lines:
-        entry = next(lines).strip()
-    if (directory / "segments").exists() or entry.endswith("|"):
+        name = next(lines).strip().partition(" ")[2].strip()
+    if (directory / "segments").exists() or name.endswith("|"):
         raise UserError(f"{directory} has segments or commands; give the formatted set (stages 1-4 of a recipe)")
-    kind_file = directory / "audio_format"
-    is_ark = "ark" in kind_file.read_text(encoding="utf-8") if kind_file.is_file() else False
-    name = entry.partition(" ")[2].strip()
-    if not is_ark and not Path(name).is_file():
+    if kind_file.is_file() and "ark" in kind_file.read_text(encoding="utf-8"):
+        return "kaldi_ark"
+    if not Path(name).is_file():
         raise UserError(f"{scp} names {name}, which is not in {Path.cwd()}, where relative paths start")
-    return "kaldi_ark" if is_ark else "sound"
+    if (rate := soundfile.info(name).samplerate) != sample_rate:
+        raise UserError(f"{name} has {rate} Hz, students take {sample_rate}; format the set (stage 3) or set their fs")
+    return "sound"
 
 
-def _tokens(given: Mapping[str, Any], teacher_config: Path) -> dict[str, Any]:
+def _tokens(given: Mapping[str, Any], teacher: str) -> dict[str, Any]:
     """Returns the options of ESPnet for the tokens: the teacher's, unless some are configured.
 
     Raises:
         UserError: the teacher has none, or a list cannot be read.
     """
     if "token_list" not in given:
-        config = read_config(teacher_config)
-        config = with_absolute_paths(config, recipe_directory(teacher_config, config))
+        source = Source.parse(teacher)
+        if source.family != ESPNET:
+            raise UserError(
+                f"teacher {teacher}: only of ESPnet's ASR models it is known how their tokens are made of text; give "
+                "token_list, token_type and, for BPE, bpemodel"
+            )
+        file, _ = find_model_files(source.location)
+        config = read_config(file)
+        config = with_absolute_paths(config, recipe_directory(file, config))
         if not isinstance(config.get("token_list"), list):
-            raise UserError(f"{teacher_config} has no list of tokens; give token_list, token_type and bpemodel")
+            raise UserError(f"{file} has no list of tokens; give token_list, token_type and bpemodel")
         return {name: config.get(name) for name in ("token_list", "token_type", "bpemodel")}
     if not isinstance(given["token_list"], str | os.PathLike):
         return {}

@@ -11,7 +11,6 @@ worker processes, ahead of the training. Log-probabilities are not stored: the t
 encoder output. `cache_files` and `cache_audio` beside this file find what is not any more as it was written or heard.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -21,12 +20,12 @@ from typing import Any
 from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor
 
-from espnet_ext.checkpoints.find import find_model_files
-from espnet_ext.encrl.criteria import Criterion, check_cacheable
+from espnet_ext.encoder.layers import layer_depth
 from espnet_ext.errors import UserError
-from espnet_ext.files import atomic, file_sha256
+from espnet_ext.files import atomic
 from espnet_ext.teachers.cache_audio import AUDIO, changed_audio, read_audio, reader
 from espnet_ext.teachers.cache_files import StoredFile, check_files
+from espnet_ext.teachers.load import identify
 
 VERSION = 2
 MANIFEST = "manifest.json"
@@ -36,16 +35,15 @@ DTYPES = {"float32": (None, 4), "int16": (3, 2), "int8": (2, 1)}
 ENCODER = "teacher_encoder"
 
 
-def data_name(criterion: Criterion) -> str:
-    """Returns the name under which the cache holds the hidden output that a criterion compares."""
-    if criterion.depth is None:
-        return ENCODER
-    return f"teacher_layer_{criterion.depth.numerator}_{criterion.depth.denominator}"
+def data_name(output: str) -> str:
+    """Returns the name under which the cache holds what an output is made of, see `espnet_ext.encoder.outputs`."""
+    depth = layer_depth(output)
+    return ENCODER if depth is None else f"teacher_layer_{depth.numerator}_{depth.denominator}"
 
 
-def data_names(criteria: Iterable[Criterion]) -> list[str]:
-    """Returns what a cache must hold for some criteria; the encoder output always, for its lengths."""
-    return [ENCODER, *sorted({data_name(c) for c in criteria if c.depth is not None})]
+def data_names(outputs: Iterable[str]) -> list[str]:
+    """Returns what a cache must hold for some outputs; the encoder's always, for its lengths."""
+    return [ENCODER, *sorted({data_name(output) for output in outputs} - {ENCODER})]
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,8 @@ class Manifest:
     """What a cache was made of; it is used only where teacher and configuration agree and it holds what is needed.
 
     Attributes:
-        teacher_sha256: hash of the checkpoint.
-        config_sha256: hash of what the teacher's configuration says of the model and its features.
+        teacher_sha256: hash of the teacher's weights.
+        config_sha256: hash of what the teacher's configuration and options say of the model and its features.
         dtype: key of `DTYPES`.
         names: outputs, see `data_names`.
         utterances: number of them.
@@ -106,20 +104,6 @@ class Manifest:
         return manifest
 
 
-def identify(teacher: str) -> tuple[str, str]:
-    """Returns the hashes of a teacher's checkpoint and of its model configuration.
-
-    Args:
-        teacher: experiment directory, checkpoint, packed zip or model-zoo tag.
-    """
-    from espnet_ext.config import MODEL_KEYS, read_config
-
-    config_file, checkpoint = find_model_files(teacher)
-    model = {key: value for key, value in read_config(config_file).items() if key in MODEL_KEYS}
-    model.pop("normalize_conf", None)  # a path; the statistics themselves are in the checkpoint
-    return file_sha256(checkpoint), hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
-
-
 def check_stored(directory: Path, manifest: Manifest) -> dict[str, StoredFile]:
     """Checks that a finished cache has all its files, as they were written.
 
@@ -143,29 +127,27 @@ def check_stored(directory: Path, manifest: Manifest) -> dict[str, StoredFile]:
     return present
 
 
-def check_cache(scp: Path, teacher: str, criteria: Iterable[Criterion], speech: Path, kind: str = "sound") -> None:
+def check_cache(scp: Path, teacher: str, outputs: Iterable[str], speech: Path, kind: str = "sound") -> None:
     """Checks that a cache is of this teacher and audio, whole, and holds what the training needs.
 
     Args:
         scp: list of one of the cached outputs.
-        teacher: see `identify`.
-        criteria: of the training.
+        teacher: its name, see `espnet_ext.teachers.source`.
+        outputs: that the training needs, see `espnet_ext.encoder.outputs`.
         speech: list of the audio that is trained on.
         kind: type of `speech` for ESPnet's loader, "sound" or "kaldi_ark".
 
     Raises:
-        UserError: It is stale, foreign, damaged or incomplete, or no cache serves these criteria.
+        UserError: It is stale, foreign, damaged or incomplete.
     """
     directory, remedy = scp.parent, "cache again with espnet_ext.bin.cache_teacher, or train without the cache"
-    criteria = list(criteria)
-    check_cacheable(criteria)
     manifest = Manifest.read(directory)
     checkpoint, config = identify(teacher)
     if manifest.teacher_sha256 != checkpoint:
-        raise UserError(f"{directory} was made of another checkpoint than that of {teacher}; {remedy}")
+        raise UserError(f"{directory} was made of other weights than those of {teacher}; {remedy}")
     if manifest.config_sha256 != config:
         raise UserError(f"{directory} was made with another configuration of {teacher}; {remedy}")
-    missing = [name for name in data_names(criteria) if name not in manifest.names]
+    missing = [name for name in data_names(outputs) if name not in manifest.names]
     if missing:
         raise UserError(f"{directory} does not hold {', '.join(missing)}, which the criteria need; {remedy}")
     check_stored(directory, manifest)

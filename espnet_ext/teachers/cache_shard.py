@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import humanfriendly
 import kaldiio
 import torch
 from espnet2.fileio.read_text import read_2columns_text
@@ -19,14 +18,13 @@ from torch import Tensor
 
 from espnet_ext.decode.greedy import make_batches
 from espnet_ext.decode.sets import DecodingSet
-from espnet_ext.encoder.outputs import compute_outputs
-from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encoder.outputs import HEAD_OUTPUTS
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 from espnet_ext.teachers.cache import DTYPES, ENCODER, Manifest, data_name
 from espnet_ext.teachers.cache_audio import AUDIO, FileStates, HeardAudio, changed_audio, read_audio, write_audio
 from espnet_ext.teachers.cache_files import StoredFile, check_files, stored_files
-from espnet_ext.teachers.teacher import check_finite, load_teacher
+from espnet_ext.teachers.load import load_teacher
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,11 @@ class Job:
     """What all processes of a cache know.
 
     Attributes:
-        teacher: experiment directory, checkpoint, packed zip or model-zoo tag.
+        teacher: its name, see `espnet_ext.teachers.source`.
         data_dir: Kaldi directory with wav.scp.
         output_dir: the cache.
         manifest: what it will be.
-        criteria: outputs to store.
+        outputs: that are needed, see `espnet_ext.encoder.outputs`.
         shards: utterances of each shard.
         batch_sec: most audio in a batch, seconds.
         max_padding: most padding in a batch, as a share of its longest utterance.
@@ -50,7 +48,7 @@ class Job:
     data_dir: Path
     output_dir: Path
     manifest: Manifest
-    criteria: Sequence[Criterion]
+    outputs: Sequence[str]
     shards: Sequence[Mapping[str, int]]
     batch_sec: float
     max_padding: float
@@ -141,10 +139,9 @@ def start_worker(job: Job, counter) -> None:
             counter.value += 1
     teacher = load_teacher(job.teacher)
     device = f"cuda:{number % job.ngpu}" if job.ngpu else "cpu"
-    teacher.model.to(device)
     data = DecodingSet.open(job.data_dir, job.audio_format)
     sources = read_2columns_text(job.data_dir / "wav.scp")
-    _worker.update(job=job, teacher=teacher, device=device, data=data, sources=sources)
+    _worker.update(job=job, teacher=teacher, device=device, data=data, sources=sources, rate_hz=data.rate_hz())
 
 
 def _end_with_parent() -> None:
@@ -189,19 +186,18 @@ def work(shard: int) -> int:
 def _compute(samples: Mapping[str, int], audio: dict[str, HeardAudio]) -> Iterator[tuple[str, dict]]:
     """Yields (utterance, {name: (T, D) float32 array}) of one shard; puts what the teacher heard into `audio`."""
     job, teacher, device = _worker["job"], _worker["teacher"], _worker["device"]
-    rate = humanfriendly.parse_size(str((teacher.args.frontend_conf or {}).get("fs", 16000)))
+    rate = _worker["rate_hz"]
     # Hidden outputs are stored, and the head is applied when the cache is used; here only to see whether it is sound.
-    compared = [c for c in job.criteria if c.needs_teacher and (teacher.model.ctc is not None or not c.needs_head)]
+    names = [name for name in job.outputs if teacher.has_head or name not in HEAD_OUTPUTS]
     for batch in make_batches(dict(samples), math.ceil(job.batch_sec * rate), job.max_padding):
         signals = [_hear(name, audio) for name in batch]
         lengths = torch.tensor([len(signal) for signal in signals], device=device)
         speech = torch.nn.utils.rnn.pad_sequence(signals, batch_first=True).to(device)
-        out = compute_outputs(teacher.model, speech, lengths, compared)
+        out = teacher(speech, lengths, names, batch, rate)
         for row, name in enumerate(batch):
             if int(out.lengths[row]) == 0:
                 raise UserError(f"{name} is too short for one encoder frame; raise --min_wav_duration")
-        check_finite(teacher.name, out, batch)
-        values = {ENCODER: out.encoder} | {data_name(c): out.layers[c.depth] for c in compared if c.depth is not None}
+        values = {ENCODER: out.encoder} | {data_name(name): value for name, value in out.layers.items()}
         for row, name in enumerate(batch):
             frames = int(out.lengths[row])
             yield name, {key: value[row, :frames].float().cpu().numpy() for key, value in values.items()}

@@ -13,15 +13,13 @@ from espnet2.fileio.read_text import read_2columns_text
 from tqdm import tqdm
 
 from espnet_ext.decode.sets import DecodingSet
-from espnet_ext.encrl.agreement import count_frames, describe
-from espnet_ext.encrl.criteria import Criterion, check_cacheable
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
-from espnet_ext.teachers.cache import DTYPES, MANIFEST, Manifest, check_stored, data_names, identify
+from espnet_ext.teachers.cache import DTYPES, MANIFEST, Manifest, check_stored, data_names
 from espnet_ext.teachers.cache_audio import AUDIO, changed_audio, read_audio, write_audio
 from espnet_ext.teachers.cache_files import stored_files
 from espnet_ext.teachers.cache_shard import Job, Record, shard_is_whole, start_worker, work
-from espnet_ext.teachers.teacher import load_teacher
+from espnet_ext.teachers.load import identify, load_teacher
 
 _SPARE_BYTES = 200 * 2**20
 _REMEDY = "delete it, or give another --output_dir"
@@ -31,7 +29,7 @@ def plan(
     teacher: str,
     data_dir: Path,
     output_dir: Path,
-    criteria: Sequence[Criterion],
+    outputs: Sequence[str],
     dtype: str,
     shard_size: int,
     **options,
@@ -42,7 +40,7 @@ def plan(
         teacher: as in `Job`, like the other arguments.
         data_dir: as in `Job`.
         output_dir: as in `Job`.
-        criteria: as in `Job`.
+        outputs: as in `Job`.
         dtype: key of `espnet_ext.teachers.cache.DTYPES`.
         shard_size: utterances a shard.
         **options: further fields of `Job`.
@@ -50,7 +48,6 @@ def plan(
     Raises:
         UserError: No such data or teacher, or `output_dir` holds the cache of something else.
     """
-    check_cacheable(criteria)
     data = DecodingSet.open(data_dir, options["audio_format"])
     names = sorted(data.samples)
     shards = [
@@ -58,7 +55,7 @@ def plan(
         for start in range(0, len(names), shard_size)
     ]
     partition = hashlib.sha256(repr([list(shard.items()) for shard in shards]).encode()).hexdigest()
-    manifest = Manifest(*identify(teacher), dtype, tuple(data_names(criteria)), shards=partition)
+    manifest = Manifest(*identify(teacher), dtype, tuple(data_names(outputs)), shards=partition)
     unfinished = output_dir / "shards" / MANIFEST
     if (output_dir / MANIFEST).is_file():
         _check_finished(output_dir, manifest, data)
@@ -70,7 +67,7 @@ def plan(
         raise UserError(
             f"{output_dir} was begun for another teacher, dtype, choice of outputs, data or --shard_size; {_REMEDY}"
         )
-    return Job(teacher, data_dir, output_dir, manifest, criteria, shards, **options)
+    return Job(teacher, data_dir, output_dir, manifest, outputs, shards, **options)
 
 
 def _check_finished(output_dir: Path, wanted: Manifest, data: DecodingSet) -> None:
@@ -191,16 +188,15 @@ def _check_before_work(job: Job, missing: Sequence[int], say: Callable[[str], No
     """
     teacher = load_teacher(job.teacher)
     shortest, samples = min((item for shard in job.shards for item in shard.items()), key=lambda item: item[1])
-    if count_frames(teacher.model, samples) == 0:
+    rate = DecodingSet.open(job.data_dir, job.audio_format).rate_hz()
+    if teacher.count_frames(samples * teacher.sample_rate_hz // rate) == 0:
         raise UserError(
             f"{shortest} ({samples} samples) is too short for one frame of {job.teacher}; raise --min_wav_duration "
             "(stage 4)"
         )
-    described = describe(teacher.model, teacher.args)
     samples = sum(sum(job.shards[shard].values()) for shard in missing)
-    frames = samples / described.sample_rate_hz * described.frames_per_sec
-    width = teacher.model.encoder.output_size()
-    need = int(frames * width * DTYPES[job.manifest.dtype][1] * len(job.manifest.names))
+    frames = samples / rate * teacher.frames_per_sec
+    need = int(frames * teacher.width * DTYPES[job.manifest.dtype][1] * len(job.manifest.names))
     job.output_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(job.output_dir).free
     say(f"{job.output_dir}: needs {need / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free")

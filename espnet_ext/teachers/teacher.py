@@ -1,92 +1,198 @@
-"""The frozen teacher: a value that students are compared with, never a module that trains."""
+"""What every teacher is: audio in; outputs by name, with their lengths and a frame rate, out.
+
+A teacher is a value that students are compared with, never a module that trains: the trainer's `model.train()`,
+`state_dict()` and optimizer cannot reach it. Families are in files of their own, see `espnet_ext.teachers.source`.
+"""
 
 import logging
-import os
-from argparse import Namespace
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import chdir
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
-from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.tasks.asr import ASRTask
 from torch import Tensor
+from torchaudio.functional import resample
 
-from espnet_ext.checkpoints.find import find_model_files, read_state_dict
-from espnet_ext.checkpoints.load import why_not_loaded
-from espnet_ext.config import read_config, recipe_directory
-from espnet_ext.encoder.outputs import Outputs, compute_outputs
-from espnet_ext.encrl.criteria import Criterion
+from espnet_ext.encoder.frame_rate import samples_per_frame
+from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError
-from espnet_ext.losses.masking import valid_frames
 from espnet_ext.teachers.cache import data_name
+from espnet_ext.teachers.finite import check_finite, not_finite
 
 
-class Teacher:
-    """Runs the large model without gradient, or takes what it said before from a cache.
+class Identity(NamedTuple):
+    """What a teacher is made of, for caches and records: hexadecimal hashes of its weights and of its configuration."""
 
-    It is no `torch.nn.Module`: the trainer's `model.train()`, `state_dict()` and optimizer cannot reach it.
+    weights_sha256: str
+    config_sha256: str
 
-    Args:
-        model: the large model.
-        args: its training configuration.
-        name: what error messages call it, e.g. the experiment directory.
-        train_mode: leave dropout on and batch normalisation on batch statistics, as the released code of
-            arXiv 2505.16991 does by never calling `eval()`. Only to measure what that costs.
-        compiled: run the encoder through `torch.compile`, once for all lengths; after PyTorch's limit of recompilations
-            it runs as it is.
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a CTC head distinguishes.
+
+    Attributes:
+        symbols: in the order of the posteriors.
+        blank: position of CTC's blank.
     """
 
-    def __init__(
-        self, model: ESPnetASRModel, args: Namespace, name: str, train_mode: bool = False, compiled: bool = False
-    ):
-        # Without gradient a CPU computes the convolutions of the subsampling faster in this layout.
-        self.model = model.requires_grad_(False).train(train_mode).to(memory_format=torch.channels_last)
-        if train_mode:
-            self.model.specaug = None  # the released code shows the teacher unmasked features
-        for module in self.model.modules():
-            if hasattr(module, "use_sdpa"):  # of ESPnet's attention: PyTorch's fused kernels
-                module.use_sdpa = True
-        if compiled:
-            self.model.encoder.compile(dynamic=True)
-        self.args = args
-        self.name = name
+    symbols: tuple[str, ...]
+    blank: int
 
-    @classmethod
-    def from_pretrained(cls, source: str | os.PathLike[str]) -> "Teacher":
-        """Loads a teacher: an experiment directory, checkpoint, packed zip, or name on a hub; as `load_teacher`."""
-        return load_teacher(str(source))
 
-    def __call__(
-        self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion], utt_ids: Sequence[str] | None = None
-    ) -> Outputs:
-        """Computes the outputs that `criteria` compare.
+@dataclass(frozen=True)
+class Transcript:
+    """What a teacher heard.
+
+    Attributes:
+        text: words, as the model writes them.
+        confidence: geometric mean of the probabilities of what was chosen, of the frames (CTC) or of the tokens
+            (decoder), in [0, 1]; None where the library does not tell.
+    """
+
+    text: str
+    confidence: float | None
+
+
+class Teacher(ABC):
+    """A large model that students learn from.
+
+    Attributes:
+        name: what error messages call it.
+        sample_rate_hz: of the audio that the model takes.
+        width: D of its encoder's output and layers.
+        num_layers: hidden layers that it shows; 0: none.
+        tokens: of its CTC head; None: it has no head, or what the head distinguishes is not known.
+        has_head: whether it gives logits.
+        hop_length: samples that the frames of its front end move on, where known, see `samples_per_frame`.
+    """
+
+    name: str
+    sample_rate_hz: int
+    width: int
+    num_layers: int = 0
+    tokens: Tokens | None = None
+    has_head: bool = False
+    hop_length: int | None = None
+
+    @staticmethod
+    def from_pretrained(name: str, **options: str) -> "Teacher":
+        """Loads a teacher.
 
         Args:
-            speech: (B, samples) float, or (B, T, F) features; as `espnet_ext.encoder.outputs.compute_outputs`.
+            name: `family:location` or an ESPnet model, see `espnet_ext.teachers.source`.
+            **options: of the family, e.g. `language="de"`; they may also follow the location, `,language=de`.
+
+        Raises:
+            UserError: no such family, option or model, or a package is missing.
+        """
+        from espnet_ext.teachers.load import load_teacher
+
+        # In the name they reach whoever loads the teacher again, as a training does.
+        return load_teacher(name + "".join(f",{option}={value}" for option, value in options.items()))
+
+    # ------------------------------------------------------------------ what a family implements
+
+    @abstractmethod
+    def run(self, speech: Tensor, lengths: Tensor, names: Iterable[str]) -> Outputs:
+        """Computes outputs, without gradient.
+
+        Args:
+            speech: (B, samples) float, in [-1, 1], at `sample_rate_hz`; padding may hold anything.
+            lengths: (B,) int, valid samples.
+            names: outputs that are needed beside the encoder's, see `espnet_ext.encoder.outputs`.
+
+        Returns:
+            Outputs of which each utterance's valid frames are those that it has alone; 0 frames where it is too short.
+        """
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> None:
+        """Moves the model to a device; called before each batch."""
+
+    def count_frames(self, samples: int) -> int:
+        """Returns how many frames so many samples give, 0 where they are too few."""
+        noise = torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            return int(self.run(noise, torch.tensor([samples]), ()).lengths[0])
+
+    def head(self, encoder: Tensor) -> Tensor:
+        """Applies the CTC head: (B, T, D) encoder output to (B, T, V) logits."""
+        raise UserError(f"teacher {self.name} has no CTC output; compare with its encoder and layers")
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """Joins tokens of the CTC head, blanks and repetitions removed, to words."""
+        raise UserError(f"teacher {self.name}: what its tokens are is not known, so it makes no text")
+
+    def takes_features_of(self, frontend: str) -> bool:
+        """Gives up its own front end where this one, as `espnet_ext.encrl.task` describes it, computes the same.
+
+        Returns:
+            Whether `run` takes (B, T, F) features from now on.
+        """
+        return False
+
+    # ------------------------------------------------------------------ what all share
+
+    @cached_property
+    def frame_samples(self) -> int:
+        """Samples, at `sample_rate_hz`, from one frame of the encoder output to the next."""
+        return samples_per_frame(self.count_frames, self.sample_rate_hz, self.hop_length)
+
+    @property
+    def frames_per_sec(self) -> float:
+        """Rate of the encoder output."""
+        return self.sample_rate_hz / self.frame_samples
+
+    def __call__(
+        self,
+        speech: Tensor,
+        lengths: Tensor,
+        names: Iterable[str],
+        utt_ids: Sequence[str] | None = None,
+        sample_rate_hz: int | None = None,
+    ) -> Outputs:
+        """Computes outputs by name.
+
+        Args:
+            speech: (B, samples) float, or (B, T, F) features after `takes_features_of`.
             lengths: (B,) int, of `speech`.
-            criteria: say which outputs are needed.
+            names: outputs that are needed beside the encoder's, see `espnet_ext.encoder.outputs`.
             utt_ids: names of the utterances for errors.
+            sample_rate_hz: of `speech`; it is resampled where the model takes another rate. Default: the model's.
 
         Raises:
             UserError: an output is not finite although `speech` is.
         """
-        if next(self.model.parameters()).device != speech.device:
-            self.model.to(speech.device)
-        outputs = self._run(speech, lengths, criteria)
+        self.to(speech.device)
+        speech, lengths = self._at_own_rate(speech, lengths, sample_rate_hz)
+        names = list(names)
+        outputs = self._run(speech, lengths, names)
         if not not_finite(outputs) or not torch.isfinite(speech).all():  # the latter is no fault of the teacher
             return outputs
         if torch.is_autocast_enabled(speech.device.type):
             logging.warning(f"Teacher {self.name} overflows in half precision; this batch is computed in 32 bits")
             with torch.autocast(speech.device.type, enabled=False):
-                outputs = self._run(speech, lengths, criteria)
+                outputs = self._run(speech, lengths, names)
         check_finite(self.name, outputs, utt_ids)
         return outputs
 
-    def _run(self, speech: Tensor, lengths: Tensor, criteria: Iterable[Criterion]) -> Outputs:
+    def _run(self, speech: Tensor, lengths: Tensor, names: Iterable[str]) -> Outputs:
         with torch.inference_mode():
-            outputs = compute_outputs(self.model, speech, lengths, criteria)
+            outputs = self.run(speech, lengths, names)
         return outputs.clone()  # autograd refuses to keep tensors of inference mode for the losses
+
+    def _at_own_rate(self, speech: Tensor, lengths: Tensor, sample_rate_hz: int | None) -> tuple[Tensor, Tensor]:
+        if sample_rate_hz in (None, self.sample_rate_hz):
+            return speech, lengths
+        # What lies behind an utterance reaches into its last samples through the filter, so it must be silence there.
+        valid = torch.arange(speech.size(1), device=speech.device) < lengths[:, None]
+        changed = resample(speech.masked_fill(~valid, 0.0), sample_rate_hz, self.sample_rate_hz)
+        counts = (lengths * self.sample_rate_hz + sample_rate_hz - 1) // sample_rate_hz
+        return changed[:, : counts.max()], counts
 
     @torch.no_grad()
     def from_cache(
@@ -94,7 +200,7 @@ class Teacher:
         encoder: Tensor,
         lengths: Tensor,
         layers: Mapping[str, Tensor],
-        criteria: Iterable[Criterion],
+        names: Iterable[str],
         utt_ids: Sequence[str] | None = None,
     ) -> Outputs:
         """Completes outputs that were computed before; the encoder does not run.
@@ -102,95 +208,52 @@ class Teacher:
         Args:
             encoder: (B, T, D) float, encoder output.
             lengths: (B,) int.
-            layers: (B, T, D) float of the layers that criteria compare, by `espnet_ext.teachers.cache.data_name`.
-            criteria: say whether the CTC head is needed.
+            layers: (B, T, D) float of the layers that are needed, by `espnet_ext.teachers.cache.data_name`.
+            names: outputs that are needed, see `espnet_ext.encoder.outputs`.
             utt_ids: names of the utterances for errors.
 
         Raises:
             UserError: an output is not finite.
         """
-        head = self.model.ctc.ctc_lo if any(c.needs_head and c.needs_teacher for c in criteria) else None
-        if head is not None and next(head.parameters()).device != encoder.device:
-            head.to(encoder.device)
-        tapped = {c.depth: layers[data_name(c)] for c in criteria if c.depth is not None}
-        outputs = Outputs(lengths, encoder, None if head is None else head(encoder), tapped)
+        names = set(names)
+        logits = None
+        if names.intersection(HEAD_OUTPUTS):
+            self.to(encoder.device)
+            logits = self.head(encoder)
+        tapped = {name: layers[data_name(name)] for name in names if name.startswith("layer:")}
+        outputs = Outputs(lengths, encoder, logits, tapped)
         check_finite(self.name, outputs, utt_ids)
         return outputs
 
+    @property
+    def makes_text(self) -> bool:
+        """Whether `transcribe` works."""
+        return self.tokens is not None
 
-def not_finite(outputs: Outputs) -> list[int]:
-    """Returns the rows of a batch with a valid frame that is infinite or NaN; padding may hold anything."""
-    values = [outputs.encoder, *outputs.layers.values(), *([] if outputs.logits is None else [outputs.logits])]
-    if torch.stack([torch.isfinite(value).all() for value in values]).all():  # one synchronisation with a GPU
-        return []
-    mask = valid_frames(outputs.lengths, outputs.encoder.size(1))
-    bad = sum((~torch.isfinite(value).all(dim=-1) & mask).any(dim=1) for value in values)
-    return torch.nonzero(bad).flatten().tolist()
+    def transcribe(
+        self, signals: Sequence[Tensor], sample_rate_hz: int | None = None, utt_ids: Sequence[str] | None = None
+    ) -> list[Transcript]:
+        """Writes down what is said; here by the best path through the CTC head.
 
+        Args:
+            signals: (samples,) float each, in [-1, 1].
+            sample_rate_hz: of `signals`; default: the model's.
+            utt_ids: names of the utterances for errors.
 
-def check_finite(teacher: str, outputs: Outputs, utt_ids: Sequence[str] | None) -> None:
-    """Checks that students can learn what a teacher says.
-
-    Args:
-        teacher: its name in the message.
-        outputs: of a batch.
-        utt_ids: names of its utterances.
-
-    Raises:
-        UserError: a valid frame is infinite or NaN.
-    """
-    rows = not_finite(outputs)
-    if rows:
-        raise broken_teacher(teacher, [utt_ids[row] for row in rows] if utt_ids else [])
-
-
-def broken_teacher(teacher: str, utt_ids: Sequence[str]) -> UserError:
-    """Returns the error of a teacher whose output is not finite for some utterances."""
-    where = f"{len(utt_ids)} utterances, e.g. {utt_ids[0]}" if utt_ids else "utterances of a batch"
-    return UserError(
-        f"teacher {teacher}: its output is not finite (NaN or infinite) for {where}, so no student can learn from it: "
-        "its weights are damaged or its training diverged; give another checkpoint, or train the teacher anew"
-    )
-
-
-def load_teacher(source: str, train_mode: bool = False, compiled: bool = False) -> Teacher:
-    """Loads a teacher through ESPnet's own loader.
-
-    Args:
-        source: experiment directory, checkpoint file, packed zip, or model-zoo tag.
-        train_mode: see `Teacher`.
-        compiled: see `Teacher`.
-
-    Raises:
-        UserError: nothing usable there, a corrupt checkpoint, or one that does not fill the model of its configuration.
-    """
-    config, checkpoint = find_model_files(source)
-    config, checkpoint = config.absolute(), checkpoint.absolute()
-    logging.info(f"Teacher: {checkpoint} ({config})")
-    try:
-        # Relative paths in the configuration start from the teacher's recipe, which need not be this one.
-        with chdir(recipe_directory(config, read_config(config))):
-            model, args = ASRTask.build_model_from_file(config, checkpoint)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"teacher {source}: {config} needs the file {error.filename}, which is not there; run from the recipe "
-            "directory of the teacher, or pack it (stage 14) and give the zip"
-        ) from error
-    except Exception as error:
-        raise UserError(f"teacher {source}: cannot be loaded from {checkpoint}: {why_not_loaded(error)}") from error
-    if not isinstance(model, ESPnetASRModel):
-        raise UserError(f"teacher {source}: {type(model).__name__} is no ESPnet ASR model")
-    _check_filled(model, checkpoint, source)
-    return Teacher(model, args, source, train_mode, compiled)
-
-
-def _check_filled(model: ESPnetASRModel, checkpoint: Path, source: str) -> None:
-    """ESPnet loads with `strict=False`: a tensor that the file lacks would silently stay random."""
-    # ESPnet <= 202511 spells `embed.out` as a Sequential; the loader maps it.
-    stored = {key.replace("embed.out.0.", "embed.out.") for key in read_state_dict(checkpoint)}
-    missing = [key for key in model.state_dict() if key not in stored and not key.endswith("num_batches_tracked")]
-    if missing:
-        raise UserError(
-            f"teacher {source}: {checkpoint} lacks {len(missing)} of the model's tensors, e.g. {missing[0]}; "
-            "the checkpoint and config.yaml are of different models"
-        )
+        Raises:
+            UserError: the model makes no text, or its output is not finite.
+        """
+        if not self.makes_text:
+            raise UserError(
+                f"teacher {self.name} makes no text: it has no decoder, and no CTC output whose tokens are known"
+            )
+        lengths = torch.tensor([len(signal) for signal in signals], device=signals[0].device)
+        speech = torch.nn.utils.rnn.pad_sequence(list(signals), batch_first=True)
+        outputs = self(speech, lengths, ["logits"], utt_ids, sample_rate_hz)
+        scores, best = outputs.of("log_probs").max(dim=-1)  # (B, T)
+        found = []
+        for row, frames in enumerate(outputs.lengths.tolist()):
+            ids = [token for token, _ in groupby(best[row, :frames].tolist()) if token != self.tokens.blank]
+            confidence = scores[row, :frames].mean().exp().item() if frames else None
+            found.append(Transcript(self.text(ids), confidence))
+        return found

@@ -9,7 +9,7 @@ import yaml
 
 from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.errors import UserError
-from espnet_ext.teachers.teacher import load_teacher
+from espnet_ext.teachers.load import load_teacher
 from tests.checkpoints.packed import (
     CHECKPOINT,
     CONFIG,

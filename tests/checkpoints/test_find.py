@@ -9,7 +9,7 @@ from espnet_ext.checkpoints.find import find_model_files, read_state_dict
 from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from espnet_ext.export.runtime import OnnxCTC
-from espnet_ext.teachers.teacher import load_teacher
+from espnet_ext.teachers.load import load_teacher
 from tests.checkpoints.packed import CHECKPOINT, STATISTICS, damage, make_recipe
 from tests.tiny import model_conf, save_experiment
 

@@ -17,7 +17,7 @@ from tests.publish.hub import TOKEN, running_hub
 ROOT = Path(__file__).parents[2]
 LOAD = """
 import sys
-from espnet_ext.teachers.teacher import load_teacher
+from espnet_ext.teachers.load import load_teacher
 from espnet_ext.errors import UserError
 for name in sys.argv[1:]:
     try:

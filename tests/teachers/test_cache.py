@@ -15,12 +15,11 @@ import soundfile
 import torch
 
 from espnet_ext.bin import cache_teacher
-from espnet_ext.encrl.criteria import parse_criteria
 from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import MANIFEST, check_cache
 from espnet_ext.teachers.cache_writer import _results, plan
-from espnet_ext.teachers.teacher import load_teacher
+from espnet_ext.teachers.load import load_teacher
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 CRITERIA = [
@@ -28,6 +27,7 @@ CRITERIA = [
     {"loss": "kld", "on": "log_probs"},
     {"loss": "mse", "on": "layer:1/2"},
 ]
+OUTPUTS = ["encoder", "layer:1/2", "log_probs"]  # that they compare
 SECONDS = {"u1": 1.0, "u2": 0.6, "u3": 0.8, "u4": 0.6}
 
 
@@ -150,7 +150,7 @@ def test_two_calls_at_once_write_one_cache(teacher_exp, data_dir, tmp_path):
 
 def test_a_process_that_cannot_start_is_an_error(teacher_exp, data_dir, tmp_path):
     options = {"batch_sec": 1.0, "max_padding": 0.0, "ngpu": 0, "audio_format": "wav"}
-    job = plan(str(teacher_exp), data_dir, tmp_path / "cache", parse_criteria(CRITERIA), "int16", 2, **options)
+    job = plan(str(teacher_exp), data_dir, tmp_path / "cache", OUTPUTS, "int16", 2, **options)
     with pytest.raises(UserError, match="could not start or was killed"):
         list(_results(replace(job, teacher=str(tmp_path / "gone")), [0, 1], 2))
 
@@ -170,21 +170,21 @@ def test_a_cache_that_holds_more_serves_and_one_begun_otherwise_is_refused(teach
 
 def test_a_cache_that_does_not_fit_is_refused(teacher_exp, data_dir, tmp_path):
     directory = cache(teacher_exp, data_dir, tmp_path / "cache")
-    scp, criteria, speech = directory / "teacher_encoder.scp", parse_criteria(CRITERIA), data_dir / "wav.scp"
-    check_cache(scp, str(teacher_exp), criteria, speech)
+    scp, speech = directory / "teacher_encoder.scp", data_dir / "wav.scp"
+    check_cache(scp, str(teacher_exp), OUTPUTS, speech)
     other = save_experiment(tmp_path / "other", seed=1, **model_conf(2))
     with pytest.raises(UserError, match="another checkpoint"):
-        check_cache(scp, str(other), criteria, speech)
+        check_cache(scp, str(other), OUTPUTS, speech)
     (tmp_path / "more.scp").write_text(speech.read_text() + "u9 u9.wav\n")
     with pytest.raises(UserError, match="lacks 1 utterances of the training, e.g. u9"):
-        check_cache(scp, str(teacher_exp), criteria, tmp_path / "more.scp")
+        check_cache(scp, str(teacher_exp), OUTPUTS, tmp_path / "more.scp")
     with pytest.raises(UserError, match="does not hold teacher_layer_1_1"):
-        check_cache(scp, str(teacher_exp), parse_criteria([{"loss": "mse", "on": "layer:1/1"}]), speech)
+        check_cache(scp, str(teacher_exp), ["layer:1/1"], speech)
     with pytest.raises(UserError, match="holds a cache of another teacher"):
         cache(other, data_dir, directory)
     (directory / MANIFEST).unlink()
     with pytest.raises(UserError, match="no finished teacher cache"):
-        check_cache(scp, str(teacher_exp), criteria, speech)
+        check_cache(scp, str(teacher_exp), OUTPUTS, speech)
 
 
 def test_an_utterance_without_a_frame_is_named_before_work(teacher_exp, data_dir, tmp_path):

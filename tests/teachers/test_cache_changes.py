@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tests.teachers.test_cache import CRITERIA, SECONDS, cache
 
-from espnet_ext.encrl.criteria import parse_criteria
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import MANIFEST, check_cache
+from tests.encrl.test_model import build
+from tests.teachers.test_cache import OUTPUTS, SECONDS, cache
 from tests.tiny import model_conf, save_experiment
 
 NAMES = list(SECONDS)
@@ -46,9 +46,9 @@ def write_audio(path: Path, seed: int, seconds: float) -> None:
     soundfile.write(path, rng.standard_normal(int(16000 * seconds)) / 10, 16000, "FLOAT")
 
 
-def check(cached: Path, teacher_exp: Path, data_dir: Path, criteria=CRITERIA) -> None:
+def check(cached: Path, teacher_exp: Path, data_dir: Path) -> None:
     """Checks as a training does."""
-    check_cache(cached / "teacher_encoder.scp", str(teacher_exp), parse_criteria(criteria), data_dir / "wav.scp")
+    check_cache(cached / "teacher_encoder.scp", str(teacher_exp), OUTPUTS, data_dir / "wav.scp")
 
 
 def refused(cached, teacher_exp, data_dir, message: str) -> None:
@@ -136,7 +136,7 @@ def test_audio_in_archives_is_compared_too(teacher_exp, tmp_path):
 
     write(0)
     directory = cache(teacher_exp, data_dir, tmp_path / "cache")
-    arguments = (directory / "teacher_encoder.scp", str(teacher_exp), parse_criteria(CRITERIA), data_dir / "wav.scp")
+    arguments = (directory / "teacher_encoder.scp", str(teacher_exp), OUTPUTS, data_dir / "wav.scp")
     write(0)
     check_cache(*arguments, "kaldi_ark")
     write(1)
@@ -177,7 +177,9 @@ def test_criteria_that_count_padding_take_no_cache(cached, teacher_exp, data_dir
     """A batch of cached outputs is padded with zeros; a live teacher says something there."""
     criteria = [criterion | {"conf": {"masked": False}}]
     with pytest.raises(UserError, match="masked: false.*--teacher_cache false"):
-        check(cached, teacher_exp, data_dir, criteria)
+        files = [(f"{cached}/{name}.scp", name, "kaldi_ark") for name in ("teacher_encoder", "teacher_layer_1_2")]
+        data = [(f"{data_dir}/wav.scp", "speech", "sound"), *files]
+        build(teacher_exp, criteria, train_data_path_and_name_and_type=data)
     config = tmp_path / "unmasked.yaml"
     config.write_text(json.dumps({"criteria": criteria}))
     with pytest.raises(UserError, match="masked: false.*--teacher_cache false"):

@@ -9,13 +9,14 @@ import torch
 
 from espnet_ext.bin import check_teacher
 from espnet_ext.encoder.outputs import Outputs
-from espnet_ext.encrl.criteria import parse_criteria
 from espnet_ext.errors import UserError
-from espnet_ext.teachers.teacher import load_teacher, not_finite
+from espnet_ext.teachers.finite import not_finite
+from espnet_ext.teachers.load import load_teacher
 from tests.encrl.test_model import build, run
 from tests.tiny import TOKENS, make_batch, model_conf, save_experiment
 
 CRITERIA = [{"loss": "clip", "on": "encoder"}, {"loss": "kld", "on": "log_probs"}]
+OUTPUTS = ["encoder", "log_probs"]
 NAN = float("nan")
 
 
@@ -84,9 +85,9 @@ def test_cached_training_blames_the_teacher(tmp_path):
     """Its encoder outputs are sound, the head that is applied to them is not."""
     teacher = load_teacher(str(save_teacher(tmp_path / "teacher", "ctc.ctc_lo.weight")))
     cached = torch.randn(2, 9, 8), torch.tensor([9, 4]), {}
-    teacher.from_cache(*cached, parse_criteria(CRITERIA[:1]))
+    teacher.from_cache(*cached, OUTPUTS[:1])
     with pytest.raises(UserError, match="its output is not finite .* e.g. a,"):
-        teacher.from_cache(*cached, parse_criteria(CRITERIA), ["a", "b"])
+        teacher.from_cache(*cached, OUTPUTS, ["a", "b"])
 
 
 def test_audio_that_is_not_finite_is_no_fault_of_the_teacher(tmp_path):
@@ -98,7 +99,7 @@ def test_audio_that_is_not_finite_is_no_fault_of_the_teacher(tmp_path):
 def test_an_overflow_of_half_precision_is_computed_in_32_bits(tmp_path, caplog):
     teacher = load_teacher(str(save_teacher(tmp_path / "teacher", "encoder.after_norm.weight", 1e6)))
     batch = make_batch()
-    arguments = (batch["speech"], batch["speech_lengths"], parse_criteria(CRITERIA), batch["utt_id"])
+    arguments = (batch["speech"], batch["speech_lengths"], OUTPUTS, batch["utt_id"])
     expected = teacher(*arguments)
     with torch.autocast("cpu", dtype=torch.float16):
         assert not_finite(teacher._run(*arguments[:3])) == [0, 1, 2]

@@ -1,0 +1,50 @@
+"""Loads a teacher of any family by its name."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from espnet_ext.errors import UserError
+from espnet_ext.teachers.source import ESPNET, FAMILIES, Source
+
+if TYPE_CHECKING:
+    from espnet_ext.teachers.teacher import Identity, Teacher
+
+
+def load_teacher(name: str, train_mode: bool = False, compiled: bool = False, **options: str) -> "Teacher":
+    """Loads a teacher.
+
+    Args:
+        name: see `espnet_ext.teachers.source.Source.parse`.
+        train_mode: leave dropout on, see `EspnetTeacher`.
+        compiled: run the encoder through `torch.compile`, see `EspnetTeacher`.
+        **options: of the family; they overwrite those in `name`.
+
+    Raises:
+        UserError: no such family, option or model, a package is missing, or the model cannot be loaded.
+    """
+    source = Source.parse(name, options)
+    modes: dict[str, Any] = {}
+    if source.family == ESPNET:
+        modes = {"train_mode": train_mode, "compiled": compiled}
+    elif train_mode or compiled:
+        raise UserError(f"teacher {name}: teacher_train_mode and teacher_compile serve teachers of ESPnet only")
+    return _class_of(source).load(source.location, name, **modes, **source.options)
+
+
+def identify(name: str) -> "Identity":
+    """Returns the hashes of a teacher's weights and configuration, by its files; the model is not loaded.
+
+    Args:
+        name: see `load_teacher`.
+
+    Raises:
+        UserError: no such family, option or model, or a package is missing.
+    """
+    source = Source.parse(name)
+    return _class_of(source).identify(source.location, **source.options)
+
+
+def _class_of(source: Source) -> Any:
+    source.check_packages()
+    module, _, name = FAMILIES[source.family].module.partition(":")
+    return getattr(import_module(module), name)
