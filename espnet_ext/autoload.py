@@ -1,19 +1,19 @@
-"""Makes `--encoder torchaudio_conformer` and `frozen_whisper` known to ESPnet.
+"""Extends two modules of ESPnet as soon as they are executed: its encoders, and how its trainer saves.
 
 `espnet_ext.pth` imports this module whenever Python starts in an environment where the package is installed, and so in
 every `espnet2.bin.*` command, spawned worker and `Speech2Text.from_pretrained`. ESPnet has no plugin mechanism; its
-choices are a dictionary in `espnet2.tasks.asr`. An import hook adds the class right after the module was executed.
-Commands that do not import the module pay for nothing but this file, so it imports neither torch nor ESPnet.
+encoders are a dictionary in `espnet2.tasks.asr`, and `espnet2.train.trainer` calls `torch.save`. An import hook changes
+both right after the module was executed. Commands that import neither pay for nothing but this file, so it imports
+neither torch nor ESPnet.
 """
 
 import sys
 
-TASK = "espnet2.tasks.asr"
 ENCODERS = ("torchaudio_conformer", "frozen_whisper")
 
 
-def register(task) -> None:
-    """Adds the encoders to the choices of the executed module `espnet2.tasks.asr`."""
+def add_encoders(task) -> None:
+    """Adds `--encoder torchaudio_conformer` and `frozen_whisper` to the choices of `espnet2.tasks.asr`."""
     try:
         from espnet_ext.encoder.frozen_whisper import FrozenWhisperEncoder
         from espnet_ext.encoder.torchaudio_conformer import TorchaudioConformerEncoder
@@ -26,32 +26,43 @@ def register(task) -> None:
     choices |= dict(zip(ENCODERS, (TorchaudioConformerEncoder, FrozenWhisperEncoder), strict=True))
 
 
-class TaskFinder:
-    """Finds `espnet2.tasks.asr` as the other finders do, and appends `register` to its execution."""
+def save_whole_files(trainer) -> None:
+    """Makes `espnet2.train.trainer` write checkpoints that are whole whenever it is killed."""
+    from espnet_ext.checkpoints.saving import install
+
+    install(trainer)
+
+
+EXTENDED = {"espnet2.tasks.asr": add_encoders, "espnet2.train.trainer": save_whole_files}
+
+
+class ExtendingFinder:
+    """Finds the modules of `EXTENDED` as the other finders do, and appends their function to their execution."""
 
     def find_spec(self, name, path=None, target=None):
         """Implements `importlib.abc.MetaPathFinder.find_spec`, whose base class is slow to import."""
-        if name != TASK:
+        if name not in EXTENDED:
             return None
-        others = (finder for finder in sys.meta_path if not isinstance(finder, TaskFinder))
+        others = (finder for finder in sys.meta_path if not isinstance(finder, ExtendingFinder))
         spec = next((spec for finder in others if (spec := finder.find_spec(name, path, target))), None)
         if spec is not None:
             exec_module = spec.loader.exec_module
 
-            def exec_and_register(module):
+            def exec_and_extend(module):
                 exec_module(module)
-                register(module)
+                EXTENDED[name](module)
 
-            spec.loader.exec_module = exec_and_register
+            spec.loader.exec_module = exec_and_extend
         return spec
 
 
-def install() -> None:
-    """Registers now if ESPnet's task module has been imported, else as soon as it is."""
-    if TASK in sys.modules:
-        register(sys.modules[TASK])
-    elif not any(isinstance(finder, TaskFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, TaskFinder())
+def extend() -> None:
+    """Extends at once what of ESPnet has been imported, and the rest as soon as it is."""
+    for name, function in EXTENDED.items():
+        if name in sys.modules:
+            function(sys.modules[name])
+    if not any(isinstance(finder, ExtendingFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, ExtendingFinder())
 
 
-install()
+extend()

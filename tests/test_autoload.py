@@ -1,4 +1,4 @@
-"""The encoder plugin is known to ESPnet wherever the package is installed."""
+"""ESPnet has the encoders, and saves whole files, wherever the package is installed."""
 
 import importlib.metadata
 import os
@@ -16,9 +16,12 @@ except importlib.metadata.PackageNotFoundError:
     is_installed = False
 needs_install = pytest.mark.skipif(not is_installed, reason="the package is not installed (tools/install.sh does it)")
 
-ENCODER = (
-    "from espnet2.tasks.asr import encoder_choices; print(encoder_choices.get_class('torchaudio_conformer').__name__)"
+EXTENSIONS = (
+    "from espnet2.tasks.asr import encoder_choices; print(encoder_choices.get_class('torchaudio_conformer').__name__);"
+    "from espnet2.train.trainer import torch; print(type(torch).__name__);"
+    "from espnet2.main_funcs.average_nbest_models import torch; print(type(torch).__name__)"
 )
+PRINTED = ["TorchaudioConformerEncoder", "SavingTorch", "SavingTorch"]
 
 
 def python(*args: str, cwd: Path, **variables: str) -> str:
@@ -36,7 +39,7 @@ def test_known_in_process_and_spawned_process(tmp_path):
 import multiprocessing
 
 def child():
-    {ENCODER}
+    {EXTENSIONS}
 
 if __name__ == "__main__":
     process = multiprocessing.get_context("spawn").Process(target=child)
@@ -45,7 +48,7 @@ if __name__ == "__main__":
     assert process.exitcode == 0
     child()
 """)
-    assert python("main.py", cwd=tmp_path).split() == ["TorchaudioConformerEncoder"] * 2
+    assert python("main.py", cwd=tmp_path).split() == PRINTED * 2
 
 
 @needs_install
@@ -74,7 +77,8 @@ def test_start_up_without_the_package(tmp_path):
 FRESH = f"""
 import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "espnet_ext.autoload"]
-sys.modules.pop("espnet_ext.autoload", None)
+for name in [name for name in sys.modules if name.split(".")[0] == "espnet_ext"]:
+    del sys.modules[name]
 sys.path.insert(0, {str(SOURCE)!r})
 """
 
@@ -83,13 +87,11 @@ sys.path.insert(0, {str(SOURCE)!r})
 def test_import_before_espnet(tmp_path):
     """The loader of the task module stays the ordinary one, so that inspect and tracebacks find its source."""
     source = "import inspect; from espnet2.tasks import asr; print('class ASRTask' in inspect.getsource(asr))\n"
-    assert python("-c", FRESH + "import espnet_ext.autoload\n" + source + ENCODER, cwd=tmp_path).split() == [
-        "True",
-        "TorchaudioConformerEncoder",
-    ]
+    code = FRESH + "import espnet_ext.autoload\n" + source + EXTENSIONS
+    assert python("-c", code, cwd=tmp_path).split() == ["True", *PRINTED]
 
 
 @pytest.mark.slow
 def test_import_after_espnet(tmp_path):
-    code = FRESH + "import espnet2.tasks.asr\nimport espnet_ext.autoload\n" + ENCODER
-    assert python("-c", code, cwd=tmp_path) == "TorchaudioConformerEncoder"
+    code = FRESH + "import espnet2.tasks.asr\nimport espnet_ext.autoload\n" + EXTENSIONS
+    assert python("-c", code, cwd=tmp_path).split() == PRINTED

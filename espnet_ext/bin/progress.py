@@ -9,10 +9,9 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from espnet_ext.checkpoints.recovery import drop_previous_if_finished, is_finished
+from espnet_ext.checkpoints.history import is_finished
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.report.follow import (
-    CheckpointKeeper,
     Display,
     LogFollower,
     describe_losses,
@@ -29,8 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(
         description="Follow the train.log of an ESPnet training until the process --pid (without it, the training) "
-        "ends or SIGTERM arrives, and keep a copy of its last complete checkpoint (checkpoint.prev.pth). Of a training "
-        "that has ended, print the epochs.",
+        "ends or SIGTERM arrives. Of a training that has ended, print the epochs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--exp_dir", type=Path, required=True, help="experiment directory of ESPnet's trainer")
@@ -66,18 +64,16 @@ def follow(exp_dir: Path, name: str, pid: int | None) -> None:
     since = (started or datetime.now()) - timedelta(seconds=1)  # log times are whole seconds in the launcher's header
     log_file = exp_dir / "train.log"
     display = Display(name, log_file, is_terminal=sys.stdout.isatty(), width=lambda: shutil.get_terminal_size().columns)
-    keeper = CheckpointKeeper(exp_dir, cancelled=lambda: bool(stopped), warn=lambda text: print(text, flush=True))
     follower = LogFollower(log_file, since)
     while True:
         # Asked before reading, so that the last lines of a process that has just ended are still shown.
         ends = bool(stopped) or (has_finished(exp_dir) if pid is None else not process_runs(pid))
         for text, written in follower.lines():
-            keeper.on_event(display.line(text, written))
+            display.line(text, written)
         if ends:
             break
         time.sleep(POLL_SEC)
     display.close()
-    drop_previous_if_finished(exp_dir)
 
 
 def main(cmd: list[str] | None = None) -> None:

@@ -202,7 +202,7 @@ def _say(message: str) -> None:
 
 
 def _status(tables: "list[Table]", plans: "list[Plan]") -> None:
-    from espnet_ext.checkpoints.recovery import finished_epochs
+    from espnet_ext.checkpoints.history import finished_epochs
     from espnet_ext.report.scores import find_score
 
     for plan in plans:

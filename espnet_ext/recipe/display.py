@@ -12,8 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from espnet_ext.checkpoints.recovery import drop_previous_if_finished
-from espnet_ext.report.follow import CheckpointKeeper, Display, LogFollower, format_seconds
+from espnet_ext.report.follow import Display, LogFollower, format_seconds
 
 _POLL_SEC = 0.5
 
@@ -58,7 +57,7 @@ class Terminal:
 
     @contextmanager
     def following(self, exp_dir: Path, name: str, in_place: bool) -> Iterator[None]:
-        """Shows the epochs of a training meanwhile, and keeps a copy of its last complete checkpoint.
+        """Shows the epochs of a training meanwhile.
 
         Args:
             exp_dir: its experiment directory.
@@ -68,18 +67,15 @@ class Terminal:
         log_file = exp_dir / "train.log"
         display = Display(name, log_file, self.is_terminal and in_place, lambda: shutil.get_terminal_size().columns)
         since = datetime.now() - timedelta(seconds=1)  # log times are whole seconds in the launcher's header
-        stop = threading.Event()
-        keeper = CheckpointKeeper(exp_dir, stop.is_set, self.say)
         follower = LogFollower(log_file, since)
 
         def read() -> None:
             for text, written in follower.lines():
-                keeper.on_event(display.line(text, written))
+                display.line(text, written)
 
-        with _repeating(read, stop):
+        with _repeating(read):
             yield
         display.close()
-        drop_previous_if_finished(exp_dir)
 
     @contextmanager
     def bar(self, log: Path, tell: Callable[[str], None]) -> Iterator[None]:
@@ -98,7 +94,7 @@ class Terminal:
                 sys.stdout.write(f"\r\x1b[K{bars[-1]}")
                 sys.stdout.flush()
 
-        with _repeating(read, threading.Event()):
+        with _repeating(read):
             yield
         if self.is_terminal:
             sys.stdout.write("\r\x1b[K")
@@ -117,8 +113,9 @@ def quiet_espnet() -> Iterator[None]:
 
 
 @contextmanager
-def _repeating(work: Callable[[], None], stop: threading.Event) -> Iterator[None]:
+def _repeating(work: Callable[[], None]) -> Iterator[None]:
     """Calls `work` now and then, in a thread, and once at the end."""
+    stop = threading.Event()
 
     def repeat() -> None:
         while not stop.wait(_POLL_SEC):

@@ -236,19 +236,26 @@ def train_once(
             return
         if start:
             check_checkpoint(start)  # ESPnet would train on from damaged weights
+        former = Record.read(exp_dir)
         record = Record.begin(exp_dir, training.kind, now, **training.about)
-        from espnet_ext.checkpoints.recovery import check_averaged, check_finite, recover
-
-        recover(exp_dir, log=say)
+        _say_other_code(former, record, say)
         told, began = exp_dir / TOLD, time.monotonic()
         write_config(now["config"], told)
         say(f"log: {exp_dir}/train.log{terminal.count(at_once)}")
         with terminal.following(exp_dir, training.title, in_place=at_once == 1):
             work(told)
+        from espnet_ext.checkpoints.history import check_finite, cost
+
         check_finite(exp_dir)
-        check_averaged(exp_dir)
         terminal.took(time.monotonic() - began)
-        record.finish(training.outputs)
+        record.finish(training.outputs, cost=cost(exp_dir))
+
+
+def _say_other_code(former: Record | None, record: Record, say: Callable[[str], None]) -> None:
+    if former is not None and _is_begun(former):
+        before, now = former.content.get("code", "an earlier one"), record.content["code"]
+        if before != now:
+            say(f"goes on with version {now} of the code; it was begun with {before}")
 
 
 def _must_train(training: Training, made_of: dict[str, Any], on_change: str, say: Callable[[str], None]) -> bool:

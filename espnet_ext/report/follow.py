@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from espnet_ext import train_log
-from espnet_ext.checkpoints.recovery import CHECKPOINT, PREVIOUS, keep_previous
-from espnet_ext.train_log import AllInvalid, Batches, EpochStarted, EpochStats, Event, Failure, Saved
+from espnet_ext.train_log import AllInvalid, Batches, EpochStarted, EpochStats, Failure
 from espnet_ext.warmup import describe_long_warmup
 
 
@@ -138,8 +137,8 @@ class Display:
     wall_sec: list[float] = field(default_factory=list)
     _in_traceback: bool = False
 
-    def line(self, text: str, written: datetime | None) -> Event | None:
-        """Shows one log line and returns its event."""
+    def line(self, text: str, written: datetime | None) -> None:
+        """Shows one log line."""
         if self._in_traceback and written is None and text.strip() and not text.startswith((" ", "Traceback")):
             self._in_traceback = False
             if not text.startswith("KeyboardInterrupt"):  # Ctrl-C goes to the trainer too, and is no failure
@@ -163,7 +162,6 @@ class Display:
             self._in_traceback = not event.text
             if event.text:
                 self._warn("failed", f"the log has an error: {event.text[:200]}")
-        return event
 
     def close(self) -> None:
         """Ends the line that is updated in place, and reports a traceback that was cut off."""
@@ -230,34 +228,3 @@ class Display:
         if self.is_terminal:
             sys.stdout.write("\r\x1b[K")
             sys.stdout.flush()
-
-
-class CheckpointKeeper:
-    """Keeps `checkpoint.prev.pth` up to date while a training runs."""
-
-    def __init__(self, exp_dir: Path, cancelled: Callable[[], bool], warn: Callable[[str], None]):
-        self.exp_dir = exp_dir
-        self.cancelled = cancelled
-        self.warn = warn
-        self._first = True
-
-    def on_event(self, event: Event | None) -> None:
-        """Copies the checkpoint after each epoch, and once when a training resumes whose copy is out of date."""
-        if isinstance(event, EpochStarted) and self._first:
-            self._first = False
-            if event.epoch > 1 and self._is_outdated():
-                self._copy()
-        elif isinstance(event, Saved):
-            self._copy()
-
-    def _is_outdated(self) -> bool:
-        try:
-            return (self.exp_dir / PREVIOUS).stat().st_mtime_ns < (self.exp_dir / CHECKPOINT).stat().st_mtime_ns
-        except FileNotFoundError:
-            return True
-
-    def _copy(self) -> None:
-        try:
-            keep_previous(self.exp_dir, self.cancelled)
-        except OSError as error:
-            self.warn(f"warning: cannot keep a copy of {self.exp_dir / CHECKPOINT}: {error.strerror}")

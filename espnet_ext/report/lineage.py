@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from espnet_ext.checkpoints.recovery import CHECKPOINT, finished_epochs
+from espnet_ext.checkpoints.history import CHECKPOINT, finished_epochs
 from espnet_ext.config import read_config
 from espnet_ext.errors import UserError
 from espnet_ext.record import RECORD, Record

@@ -8,52 +8,24 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 import yaml
 
-from espnet_ext.checkpoints.recovery import recover
-from tests.tiny import TOKENS, model_conf, save_experiment
+from tests.tiny import model_conf
+from tests.trainings import encrl_options, make_data
 
 EPOCHS = 4
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Six utterances of noise, a teacher and two students without batch norm, whose statistics DDP does not share."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    shapes, scp, text = [], [], []
-    for i, seconds in enumerate((1.0, 0.9, 0.8, 0.7, 0.6, 0.5)):
-        samples = int(16000 * seconds)
-        soundfile.write(root / f"utt{i}.wav", rng.standard_normal(samples) * 0.1, 16000)
-        scp.append(f"utt{i} {root}/utt{i}.wav")
-        shapes.append(f"utt{i} {samples}")
-        text.append(f"utt{i} a b")
-    for name, lines in (("wav.scp", scp), ("shape", shapes), ("text", text), ("tokens.txt", TOKENS)):
-        (root / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    conf = {"dropout_rate": 0.0, "use_cnn_module": False, "positional_dropout_rate": 0.0, "attention_dropout_rate": 0.0}
-    save_experiment(root / "teacher", **model_conf(3, **conf))
-    for name, layers in (("e2", 2), ("e1", 1)):
-        (root / f"{name}.yaml").write_text(yaml.safe_dump(model_conf(layers, **conf)))
-    return root
+    return make_data(tmp_path_factory.mktemp("data"))
 
 
 def command(data: Path, output_dir: Path, *options: str) -> list[str]:
-    arguments = f"""
-        -m espnet_ext.bin.encrl_train --teacher {data}/teacher --students e2={data}/e2.yaml e1={data}/e1.yaml
-        --output_dir {output_dir} --token_list {data}/tokens.txt --token_type char --resume true --num_att_plot 0
-        --train_data_path_and_name_and_type {data}/wav.scp,speech,sound
-        --train_data_path_and_name_and_type {data}/text,text,text
-        --valid_data_path_and_name_and_type {data}/wav.scp,speech,sound
-        --valid_data_path_and_name_and_type {data}/text,text,text
-        --train_shape_file {data}/shape --valid_shape_file {data}/shape --batch_type sorted --batch_size 3
-        --max_epoch {EPOCHS} --optim adam --optim_conf lr=0.001 --scheduler warmuplr --num_workers 0
-        --keep_nbest_models 2 --use_tensorboard false --use_matplotlib false --grad_clip 1000
-    """
-    return [sys.executable, *arguments.split(), *options]
+    module = [sys.executable, "-m", "espnet_ext.bin.encrl_train", "--output_dir", str(output_dir)]
+    return [*module, *encrl_options(data, EPOCHS), *options]
 
 
 def train(data: Path, output_dir: Path, *options: str) -> None:
@@ -119,21 +91,22 @@ def test_student_ends_as_it_would_alone(data, reference, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_equal_one(data, reference, tmp_path):
-    """Three utterances a batch over two processes: two and one, with negatives gathered."""
+    """Three utterances a batch over two processes: two and one, with negatives gathered. Rank 1 writes nothing."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     options = ["--dist_backend", "gloo", "--dist_world_size", "2", "--multiprocessing_distributed", "false"]
     options += ["--dist_master_addr", "localhost", "--dist_master_port", str(port)]
     ranks = [
-        subprocess.Popen(command(data, tmp_path / "exp", *options, "--dist_rank", str(rank)), stderr=subprocess.PIPE)
-        for rank in range(2)
+        subprocess.Popen(command(data, tmp_path / rank, *options, "--dist_rank", rank), stderr=subprocess.PIPE)
+        for rank in ("0", "1")
     ]
     for process in ranks:
         _, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr.decode()[-3000:]
+    assert not (tmp_path / "1").exists()
     one = torch.load(reference / f"{EPOCHS}epoch.pth")
-    two = torch.load(tmp_path / f"exp/{EPOCHS}epoch.pth")
+    two = torch.load(tmp_path / f"0/{EPOCHS}epoch.pth")
     assert one.keys() == two.keys()
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
@@ -148,7 +121,6 @@ def test_killed_run_ends_like_an_uninterrupted_one(data, reference, tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    recover(output_dir)
     train(data, output_dir)
     assert history(output_dir) == history(reference)
     for name in ("valid.e2_loss.ave.pth", "valid.e1_loss.ave.pth", f"{EPOCHS}epoch.pth"):
