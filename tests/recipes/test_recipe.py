@@ -113,7 +113,7 @@ def test_an_identical_run_keeps_everything_and_is_short(finished):
 def test_a_notebook_runs_the_recipe(finished):
     """The code of docs/python.md, where all is done: it opens the models from the directory above."""
     root = finished.parents[2]
-    code = [sys.executable, "-c", code_of("python.md", "python recipe")]
+    code = [sys.executable, "-c", code_of("python.md", of_recipes=True)]
     done = subprocess.run(code, cwd=root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("already trained") == 4 and done.stdout.count("already scored") == 3
