@@ -1,4 +1,4 @@
-"""Time and memory of `espnet_ext.bin.check_data` on data directories of many utterances, as a Markdown table.
+"""Time and memory of `encrl check data` on data directories of many utterances, as a Markdown table.
 
 The directories are synthetic: all lines of wav.scp name one file of noise, one second long (100 with segments), so
 headers come from the cache of the file system. The time is CPU time, which other load of the machine disturbs less.
@@ -58,8 +58,8 @@ def measure(directory: Path, nj: int, package: Path) -> tuple[float, float]:
 # Not getrusage's ru_maxrss, which begins at what the parent held.
 _COMMAND = """
 import sys, time
-from espnet_ext.bin.check_data import main
-main()
+from espnet_ext.cli.check import main
+main(["data", *sys.argv[1:]])
 with open("/proc/self/status") as status:
     peak_kib = next(line.split()[1] for line in status if line.startswith("VmHWM"))
 print(time.process_time(), int(peak_kib) / 1024, file=sys.stderr)

@@ -5,7 +5,7 @@ beam_size 1, as its class `Speech2Text`), our greedy search in batches and one b
 32-bit and 8-bit weights. Loading is not timed; reading the audio is not either. ESPnet's search is slow, so it gets the
 first of the utterances only, and its ratio is to the greedy search on those.
 
-Run, in a recipe directory, after espnet_ext.bin.export_onnx --sherpa true --output_dir <exp_dir>/onnx:
+Run, in a recipe directory, after encrl export --sherpa true --output_dir <exp_dir>/onnx:
     python3 ../../../benchmarks/deploy.py --exp_dir exp/asr_e6_encrl_raw_en_char --data_dir dump/raw/test_clean \
         --output exp/deploy.md
 """
@@ -21,12 +21,13 @@ from espnet2.bin.asr_inference import Speech2Text
 from torch import Tensor
 from tqdm import tqdm
 
-from espnet_ext.bin.score import read_text, score
 from espnet_ext.checkpoints.find import find_model_files
-from espnet_ext.decode.greedy import best_paths, make_batches
+from espnet_ext.data.batches import make_batches
+from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.text import read_text
+from espnet_ext.decode.greedy import best_paths
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.parallel import decode_batches
-from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.export.run import FILES, SHERPA
 from espnet_ext.export.runtime import OnnxCTC
@@ -34,6 +35,7 @@ from espnet_ext.export.sherpa import transcribe
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
+from espnet_ext.score.by_jiwer import score
 
 Texts = dict[str, str]
 
@@ -130,7 +132,7 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.exp_dir / "onnx"
     if not (folder / SHERPA / FILES["fp32"]).is_file():
-        raise UserError(f"{folder} has no exported files; run espnet_ext.bin.export_onnx --sherpa true first")
+        raise UserError(f"{folder} has no exported files; run encrl export --sherpa true first")
     torch.set_num_threads(args.threads)
     data = DecodingSet.open(args.data_dir)
     references = {name: text for name, text in read_text(args.data_dir / "text").items() if text}

@@ -18,18 +18,19 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from espnet_ext.bin.score import read_text, score
+from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.text import read_text
 from espnet_ext.decode.long_audio import transcribe
 from espnet_ext.decode.recognizer import open_recognizer
-from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import UserError, run_main
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
+from espnet_ext.score.by_jiwer import score
 
 _MEMORY = """
 import sys
-from espnet_ext.bin.transcribe import main
+from espnet_ext.cli.transcribe import main
 from espnet_ext.export.measure import peak_memory
 main(sys.argv[1:])
 print(peak_memory(), file=sys.stderr)
@@ -78,7 +79,7 @@ def main() -> None:
     table = Table(["audio", "peak memory (MB)", "WER (%)", "seconds, loading included", "RTF"], rows, 1)
     text = (
         f"# Long audio in windows (`{Path(args.model).name}`, {args.data_dir.name})\n\n{layout(table)}\n\n"
-        "- `espnet_ext.bin.transcribe` with its default windows (30 s, of them 3 s of context on each side).\n"
+        "- `encrl transcribe` with its default windows (30 s, of them 3 s of context on each side).\n"
         "- The memory is that of the whole process.\n"
     )
     with atomic(args.output) as temporary:

@@ -72,7 +72,7 @@ def whisper(path: Path) -> Recogniser:
 
 
 def onnx(path: Path) -> Recogniser:
-    """A waveform model of `espnet_ext.bin.export_onnx`, best token of each frame."""
+    """A waveform model of `encrl export`, best token of each frame."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -19,16 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet_ext.bin.score import read_text, score
+from espnet_ext.data.batches import make_batches
 from espnet_ext.data.noise import pink_noise, white_noise
-from espnet_ext.decode.greedy import make_batches
+from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.text import read_text
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.parallel import decode_batches
-from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.errors import run_main
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
+from espnet_ext.score.by_jiwer import score
 
 # seconds, and level in dBFS or None for digital silence
 _PADDING = ((0.25, None), (0.5, None), (1.0, None), (2.0, None), (1.0, -60), (1.0, -45))

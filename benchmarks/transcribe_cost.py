@@ -1,4 +1,4 @@
-r"""What `espnet_ext.bin.transcribe` of an exported file costs beside plain ONNX Runtime: time and peak memory.
+r"""What `encrl transcribe` of an exported file costs beside plain ONNX Runtime: time and peak memory.
 
 Plain ONNX Runtime is a script of a few lines: it reads the same audio file with soundfile, gives it to the model in
 pieces, and takes the best token of each frame. In the first row the pieces overlap as the windows of `transcribe` do.
@@ -24,7 +24,7 @@ import soundfile
 from espnet_ext.errors import UserError, run_main
 
 _WINDOW_SEC, _CONTEXT_SEC = 30, 3  # the defaults of transcribe
-_TRANSCRIBE = [sys.executable, "-m", "espnet_ext.bin.transcribe"]
+_TRANSCRIBE = [sys.executable, "-m", "espnet_ext", "transcribe"]
 _PLAIN = """
 import sys
 import numpy as np, onnxruntime, soundfile

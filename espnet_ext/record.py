@@ -3,7 +3,8 @@
     {"kind": "student", "model": "e6", "init": "encrl", "state": "finished",
      "made_of": {"config": {...}, "arguments": "...", "inputs": {"training text": "3f2a..."}, "parents": {...}},
      "outputs": {"valid.cer_ctc.ave.pth": {"bytes": 1, "mtime_ns": 2, "sha256": "..."}},
-     "code": "0.1.0", "command": "...", "started": "...", "ended": "...", "seconds": 12.3, "cost": {"forward": 4.5, ...}}
+     "code": "0.1.0", "command": "...", "started": "...", "ended": "...", "seconds": 12.3,
+     "cost": {"forward": 4.5, ...}}
 
 `made_of` alone is compared: an experiment that is made of the same is kept or goes on, another one is named with the
 difference. The other keys are for readers.

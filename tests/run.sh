@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks the style, then runs the tests, one process a core. Installs on first use.
-#     tests/run.sh                what a change needs: among it mini_an4 from data to score (under 15 minutes on 2 cores)
-#     tests/run.sh --full         all of it, also whole runs of the other recipes and of interrupted experiments
-#     tests/run.sh -m "not slow"  arguments go to pytest
+#     tests/run.sh --quick        style and unit tests (under 2 minutes on 2 cores)
+#     tests/run.sh                what a change needs: also mini_an4 from data to score (under 10 minutes on 2 cores)
+#     tests/run.sh --full         all of it: every recipe, runs that are killed, a scheduler, the documents' commands
+#     tests/run.sh --quick -x     further arguments go to pytest
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./path.sh
@@ -15,10 +16,12 @@ mapfile -t scripts < <(find path.sh run.sh tests tools/*.sh .ci egs2 -type f \( 
 shellcheck --exclude=SC1091 "${scripts[@]}"
 
 selection="not full"
-if [ "${1:-}" = --full ]; then
-    selection=""
-    shift
-fi
+case "${1:-}" in
+    --quick) selection="not slow and not full" ;;
+    --full) selection="" ;;
+    *) set -- default "$@" ;;
+esac
+shift
 # One thread a process: there is a process for each core.
 export OMP_NUM_THREADS=1
 exec python3 -m pytest -n auto --dist loadfile --durations 20 -m "${selection}" "$@"

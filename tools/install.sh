@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the recipes need into this directory tree: .venv and tools/espnet. path.sh calls it each time; when all is
-# there it ends at once. Each step can be interrupted and is continued by the next call. Environment variables:
+# there it ends at once. Each step can be interrupted and is continued by the next call. Packages are installed by uv where
+# it is found, else by pip; constraints.txt gives both the same versions. Environment variables:
 #   PYTHON         Python 3.12 or 3.13 to make .venv with (default: searched for, see find_python.sh)
 #   ENCRL_PYTHON   Python of an environment with ESPnet 202611, used instead of a .venv; this package is added to it
 #   ESPNET_ROOT    source tree of ESPnet 202611 (default: downloaded, 36 MB)
@@ -10,7 +11,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=${root}/.venv
 espnet_version=202611
 espnet_sha256=eb5816c4d2e4a18eaa2afacc2f8cf74f93e5534dec0fdcee0b2c89b6f7ddd1fd
-needed_gb=9  # of .venv (7.5 GB) and what pip unpacks on the way
+needed_gb=9  # of .venv (7.5 GB) and what is unpacked on the way; nearly nothing where uv has the packages already
 
 # All output goes to stderr: path.sh is sourced where stdout is data.
 log() { echo "$*" >&2; }
@@ -60,6 +61,15 @@ install_system_programs() {
 }
 
 # ------------------------------------------------------------------ Python packages
+# Whether uv has what takes the room: it links packages from its cache, where that is on the same disk.
+uv_has_torch() {
+    local cache version
+    command -v uv > /dev/null && cache=$(uv cache dir 2> /dev/null) && [ -d "${cache}" ] || return
+    [ "$(stat -c %d "${cache}")" = "$(stat -c %d "${root}")" ] || return
+    version=$(sed -n 's/^torch==//p' "${root}/tools/constraints.txt")
+    compgen -G "${cache}/archive-v*/*/torch-${version}.dist-info" > /dev/null
+}
+
 check_room() { # <GB>
     local free_kb
     free_kb=$(df -Pk "${root}" | awk 'NR == 2 { print $4 }')
@@ -68,24 +78,32 @@ check_room() { # <GB>
             "or move this directory to a larger disk"
 }
 
+# Prints the place that .venv was made for, where that is another one.
+moved_from() {
+    local place
+    [ -z "${ENCRL_PYTHON:-}" ] || return 0
+    place=$(sed -n 's/^command = .* -m venv //p' "${venv}/pyvenv.cfg" 2> /dev/null) || return 0
+    [ -z "${place}" ] || [ "${place}" = "${venv}" ] || echo "${place%/.venv}"
+}
+
 make_venv() {
-    # pyvenv.cfg names the place it was made for.
-    if "${venv}/bin/python3" -m pip --version > /dev/null 2>&1 && grep -qsF -- "-m venv ${venv}" "${venv}/pyvenv.cfg"; then
+    if "${venv}/bin/python3" -m pip --version > /dev/null 2>&1 && [ -z "$(moved_from)" ]; then
         return
     fi
-    check_room "${needed_gb}"
     local python
     python=$("${root}/tools/find_python.sh") || exit 2
+    rm -rf "${venv}" # before the room is measured
+    uv_has_torch || check_room "${needed_gb}"
     log "      .venv from ${python}"
-    rm -rf "${venv}"
     "${python}" -m venv "${venv}" || die "${python} -m venv failed (message above); choose another with PYTHON=<path>"
 }
 
 # Shows the large downloads, which take most of the time; all output is in the log.
-pip_progress() {
+progress() {
     tee -a "${root}/tools/install.log" | sed -u -n -E \
         -e 's/^ *(Downloading|Using cached) ([^ ]*\/)?([^ -]+)-([^ -]+)[^ ]* \(([0-9]{2,}\.[0-9]+ [MG]B)\).*/      \3 \4 (\5)/p' \
-        -e 's/^Installing collected packages.*/      unpacking (takes minutes)/p' -e 's/^ERROR:/      &/p' >&2
+        -e 's/^ *Downloading ([^ ]+) \(([0-9]{2,}\.[0-9]+[MG]iB)\).*/      \1 (\2)/p' \
+        -e 's/^Installing collected packages.*/      unpacking (takes minutes)/p' -e 's/^(ERROR|error):/      &/p' >&2
 }
 
 python_is_complete() { # <python>
@@ -93,16 +111,21 @@ python_is_complete() { # <python>
 sys.exit(None if espnet2.__version__ == '${espnet_version}' else f'espnet is {espnet2.__version__}')" 2>&1
 }
 
-# The package that pip was writing when it was interrupted has no list of files yet; pip would take it for installed.
+# The package that was being written at an interrupt has no list of files yet; pip would take it for installed.
 remove_half_installed() { # <site-packages of our own environment>
     find "$1" -maxdepth 1 -name '*.dist-info' ! -exec test -e {}/RECORD \; -exec rm -rf {} +
 }
 
-install_packages() { # <python> <pip option>...
-    local python=$1 message
+install_packages() { # <python> <option of pip and uv>...
+    local python=$1 message pip
     shift
-    "${python}" -u -m pip install --progress-bar off "$@" -e "${root}[train,beam,digits,export,test]" < /dev/null 2>&1 | pip_progress \
-        || die "pip failed; see ${root}/tools/install.log. If the network or the package index failed, run again: finished" \
+    pip=("${python}" -u -m pip install --progress-bar off)
+    if command -v uv > /dev/null; then
+        pip=(uv pip install --python "${python}")
+    fi
+    log "      by ${pip[*]}"
+    "${pip[@]}" "$@" -e "${root}[train,beam,digits,export,test]" < /dev/null 2>&1 | progress \
+        || die "this failed: ${pip[*]}; see ${root}/tools/install.log. If the network or the package index failed, run again: finished" \
             "downloads are kept. If ctc-segmentation failed to compile, install a C compiler and Python's headers" \
             "(Debian/Ubuntu: apt-get install gcc libc6-dev python3-dev)"
     message=$(python_is_complete "${python}") \
@@ -199,7 +222,11 @@ main() {
     [ -z "${ESPNET_ROOT:-}" ] || check_espnet_root "${ESPNET_ROOT}"
     local state
     state=$(key) # now, in case a file is edited meanwhile
-    log "Installing into ${root} (once; about 5 minutes and ${needed_gb} GB; details: tools/install.log)"
+    local before cost="about 5 minutes and ${needed_gb} GB"
+    before=$(moved_from)
+    [ -z "${before}" ] || log "This directory was ${before} when it was installed; .venv holds that path, so it is made anew"
+    ! uv_has_torch || cost="about a minute: uv has the packages"
+    log "Installing into ${root} (once; ${cost}; details: tools/install.log)"
     rm -f "${root}/tools/.installed"
     : > "${root}/tools/install.log"
     log "[1/3] System programs"

@@ -21,7 +21,7 @@ from espnet_ext.teachers.teacher import load_teacher
 
 @torch.no_grad()
 def main() -> None:
-    """Writes what espnet_ext.bin.cache_teacher writes for the assembled model."""
+    """Writes what encrl cache writes for the assembled model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--head", required=True, help="Experiment directory of the head")
     parser.add_argument("--teacher", required=True, help="Output of assemble.py")

@@ -17,6 +17,7 @@ import espnet_ext.autoload  # noqa: F401  (registers our encoders)
 from espnet_ext.checkpoints.find import find_model_files, read_state_dict, save_model
 from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
 from espnet_ext.errors import UserError
+from espnet_ext.quiet import quiet_espnet
 
 # ESPnet's conformer, transformer, branchformer and e_branchformer; the paper's encoder.
 _LAYER = re.compile(r"(encoder\.(?:encoders|conformer\.conformer_layers)\.)(\d+)(\..+)")
@@ -132,7 +133,7 @@ def load_layers(
         raise UserError(
             f"--source {source}: encoder '{config.get('encoder')}' has no list of layers to choose from; "
             "conformer, transformer, branchformer, e_branchformer and torchaudio_conformer have "
-            "(of an EncRL run, export the student first: python3 -m espnet_ext.bin.export_student)"
+            "(of an EncRL run, export the student first: encrl derive student)"
         )
     selected = select_layers(layers, num_layers)
     config, state = derive(config, state, selected, ctc_only)
@@ -170,7 +171,8 @@ def _fill_model(config: Mapping[str, Any], state: dict[str, Tensor], root: Path,
     try:
         with chdir(root):
             # All parameters come from the checkpoint; `init` may be one that ESPnet no longer has.
-            model = ASRTask.build_model(Namespace(**{**config, "init": None}))
+            with quiet_espnet():
+                model = ASRTask.build_model(Namespace(**{**config, "init": None}))
         missing, _ = model.load_state_dict(state, strict=False)
     except FileNotFoundError as error:
         raise UserError(

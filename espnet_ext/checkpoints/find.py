@@ -128,7 +128,7 @@ def _check_one_model(config: Mapping[str, Any], directory: Path) -> None:
     name = (made or list(students))[0]
     remedy = f"give {directory / name}"
     if not made:
-        command = f"python3 -m espnet_ext.bin.export_student --encrl_exp {directory} --student {name}"
+        command = f"encrl derive student --encrl_exp {directory} --student {name}"
         remedy = f"write one by {command}, and {remedy}"
     raise UserError(f"{directory} is an EncRL training of the students {', '.join(students)}, not one model; {remedy}")
 

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from torch import Tensor
 from torch.nn.utils.prune import L1Unstructured
 
+from espnet_ext.checkpoints.find import find_model_files, read_state_dict, save_model
+from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
 from espnet_ext.errors import UserError, did_you_mean
 
 # Parameters of encoder layers by group; names of ESPnet's encoders and of the paper's.
@@ -50,6 +53,31 @@ def prune(
     parameters = [value for key, value in pruned.items() if value.is_floating_point() and not _is_buffer(key)]
     zeros = sum(int((value == 0).sum()) for value in parameters)
     return pruned, zeros / sum(value.numel() for value in parameters)
+
+
+def prune_model(
+    source: str, amount: float, groups: Iterable[str], output_dir: Path, weights_only: bool = True
+) -> tuple[Path, float]:
+    """Writes `config.yaml` and `model.pth` of a pruned model.
+
+    Args:
+        source: experiment directory, checkpoint, packed zip or model-zoo tag.
+        amount: see `prune`, as `groups` and `weights_only`.
+        groups: names of `GROUPS`.
+        output_dir: where the files go.
+        weights_only: spare biases and layer norms.
+
+    Returns:
+        The path of `model.pth`, and the share of zeros among all parameters.
+
+    Raises:
+        UserError: as `prune`, or nothing usable in `source`.
+    """
+    config_file, checkpoint = find_model_files(source)
+    state, share = prune(read_state_dict(checkpoint), amount, groups, weights_only)
+    config = read_config(config_file)
+    config = with_absolute_paths(config, recipe_directory(config_file, config))
+    return save_model(config, state, output_dir), share
 
 
 def _is_buffer(key: str) -> bool:

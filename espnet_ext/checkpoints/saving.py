@@ -1,8 +1,8 @@
 """Makes ESPnet's trainer leave only whole files, so that a training goes on after a kill at any moment.
 
-At the end of epoch N `Trainer.run` (`espnet2/train/trainer.py`) saves `checkpoint.pth`, then `Nepoch.pth`, both in place.
-It points `latest.pth` and `<phase>.<key>.best.pth` there, and removes models that are no longer among the best. At the
-end it averages the best. A kill in between can leave a cut-off checkpoint, or one that counts an epoch without a model.
+At the end of epoch N `Trainer.run` (`espnet2/train/trainer.py`) saves `checkpoint.pth`, then `Nepoch.pth`, in place. It
+points `latest.pth` and `<phase>.<key>.best.pth` there, and removes models that are no longer among the best. At the end
+it averages the best. A kill in between can leave a cut-off checkpoint, or one that counts an epoch without its model.
 
 `install` gives three names in ESPnet's modules another meaning; no file of ESPnet changes. Its trainer calls `save` and
 `average_nbest_models` in the process of rank 0 alone, so the other ranks write nothing.

@@ -1,7 +1,11 @@
 """What a check of data found."""
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from espnet_ext.errors import UserError
 
 # Of each kind; the others are counted, so that a corpus of a million bad lines fits into memory.
 _MAX_KEPT = 100
@@ -51,3 +55,26 @@ def summarise(directory: Path, findings: Findings, max_shown: int = 5) -> str:
     more = findings.num_errors - len(shown)
     lines = [f"{directory}: {findings.num_errors} problem(s)", *(f"  {line}" for line in shown)]
     return "\n".join(lines + ([f"  ... and {more} more"] if more else []))
+
+
+def tell(found: Iterable[tuple[Path, Findings]], with_hours: bool) -> None:
+    """Prints what was found of each directory: warnings to stderr, a line where nothing is wrong.
+
+    Args:
+        found: the directories and what was found in them.
+        with_hours: name the length of the audio too.
+
+    Raises:
+        UserError: something is wrong; it lists the first problems of every directory.
+    """
+    problems = []
+    for directory, findings in found:
+        for line in findings.warnings:
+            print(f"warning: {line}", file=sys.stderr)
+        if findings.errors:
+            problems.append(summarise(directory, findings))
+        else:
+            length = f", {findings.seconds / 3600:.2f} h" if with_hours else ""
+            print(f"{directory}: {findings.num_utts} utterances{length}: ok", flush=True)
+    if problems:
+        raise UserError("\n".join(problems))

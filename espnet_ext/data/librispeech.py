@@ -5,6 +5,7 @@
 <root>/<split>/<reader>/<chapter>/<utterance id>.flac
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from espnet_ext.data.findings import Findings
@@ -24,6 +25,20 @@ def read_speakers(root: Path) -> set[str]:
     with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
         rows = [line.split("|") for line in lines]
     return {row[0].strip() for row in rows if len(row) > 1 and row[1].strip() in ("M", "F")}
+
+
+def check_splits(split_dirs: list[Path]) -> Iterator[tuple[Path, Findings]]:
+    """Compares the transcripts of splits with their audio files, and their ids with one another.
+
+    Yields:
+        Each split, and what was found.
+
+    Raises:
+        UserError: SPEAKERS.TXT is missing.
+    """
+    seen: dict[str, Path] = {}
+    for split in split_dirs:
+        yield split, check_split(split, read_speakers(split.parent), seen)
 
 
 def check_split(split_dir: Path, speakers: set[str], seen: dict[str, Path]) -> Findings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from espnet_ext.bin.score import read_text
+from espnet_ext.data.text import read_text
 from espnet_ext.decode.greedy import Hypothesis
 from espnet_ext.decode.model import CTCModel
 from espnet_ext.errors import UserError

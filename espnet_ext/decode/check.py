@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
-from espnet_ext.bin.score import read_text, score
-from espnet_ext.decode.greedy import make_batches
-from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.data.batches import make_batches
+from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.text import read_text
 from espnet_ext.errors import UserError
+from espnet_ext.score.by_jiwer import score
 from espnet_ext.teachers.load import load_teacher
 from espnet_ext.teachers.source import ESPNET, Source
 

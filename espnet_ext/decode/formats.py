@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from espnet_ext.decode.words import Word
+from espnet_ext.data.words import Word
 
 _PAUSE_SEC = 0.6
 # What would end a line or a column, moves a terminal's cursor, or has no character (bytes that are not UTF-8).

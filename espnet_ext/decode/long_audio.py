@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from espnet_ext.decode.constants import BLANK_ID
+from espnet_ext.constants import BLANK_ID
+from espnet_ext.data.words import Word, group_words
 from espnet_ext.decode.recognizer import Recognizer
-from espnet_ext.decode.words import Word, group_words
 from espnet_ext.errors import UserError
 
 

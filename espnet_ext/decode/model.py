@@ -13,8 +13,9 @@ from espnet2.text.token_id_converter import TokenIDConverter
 from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import read_config, recipe_directory
-from espnet_ext.decode.words import TOKEN_TYPES, join_tokens
+from espnet_ext.data.words import TOKEN_TYPES, join_tokens
 from espnet_ext.errors import UserError
+from espnet_ext.quiet import quiet_espnet
 
 
 class NoCTCError(UserError):
@@ -59,7 +60,7 @@ def load_model(source: Path | str, checkpoint: str | None, device: str) -> CTCMo
     config_file, checkpoint_file = (path.absolute() for path in find_model_files(source, checkpoint))
     root = recipe_directory(config_file, read_config(config_file))
     try:
-        with chdir(root):  # where its relative paths start
+        with quiet_espnet(), chdir(root):  # where its relative paths start
             model, args = ASRTask.build_model_from_file(config_file, checkpoint_file, device)
     except Exception as error:  # whatever the configuration asks for and is not there
         raise UserError(f"{checkpoint_file} cannot be loaded with {config_file}: {why_not_loaded(error)}") from error

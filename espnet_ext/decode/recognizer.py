@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from espnet_ext.decode.constants import MIN_SAMPLES
-from espnet_ext.decode.words import check_token_type, guess_token_type
+from espnet_ext.constants import MIN_SAMPLES
+from espnet_ext.data.words import check_token_type, guess_token_type
 from espnet_ext.encoder.frame_rate import samples_per_frame
 from espnet_ext.errors import UserError, require
+from espnet_ext.quiet import quiet_espnet
 
 if TYPE_CHECKING:
     from espnet_ext.decode.model import CTCModel
@@ -27,7 +28,7 @@ class Recognizer(Protocol):
         sample_rate: of the audio, Hz.
         frame_samples: samples from one output frame to the next.
         tokens: by id.
-        token_type: how they are joined, see `espnet_ext.decode.words.TOKEN_TYPES`.
+        token_type: how they are joined, see `espnet_ext.data.words.TOKEN_TYPES`.
     """
 
     sample_rate: int
@@ -70,7 +71,7 @@ class EspnetRecognizer:
 
 
 class OnnxRecognizer:
-    """A file that `espnet_ext.bin.export_onnx` wrote.
+    """A file that `encrl export` wrote.
 
     Args:
         path: `model.onnx`, `model.fp16.onnx` or `model.int8.onnx`.
@@ -86,7 +87,7 @@ class OnnxRecognizer:
         self._session = OnnxSession(path)
         metadata = self._session.metadata
         if metadata.get("model_type") != "espnet_ctc" or metadata.get("input") != "waveform":
-            raise UserError(f"{path} is no waveform model of espnet_ext.bin.export_onnx; give its model.onnx")
+            raise UserError(f"{path} is no waveform model of encrl export; give its model.onnx")
         self.sample_rate, self.tokens = int(metadata["sample_rate"]), json.loads(metadata["tokens"])
         self.token_type = metadata.get("token_type") or guess_token_type(self.tokens)
         self._min_samples = int(metadata.get("min_samples", MIN_SAMPLES))
@@ -118,9 +119,10 @@ def open_recognizer(source: str, device: str = "cpu") -> Recognizer:
         if missing:
             raise UserError(
                 f"{source} is no .onnx file, and a model of ESPnet needs {' and '.join(missing)}, not installed here; "
-                "export the model with espnet_ext.bin.export_onnx where they are, and give its model.onnx"
+                "export the model with encrl export where they are, and give its model.onnx"
             )
-        from espnet_ext.decode.model import load_model
+        with quiet_espnet():
+            from espnet_ext.decode.model import load_model
 
         recognizer = EspnetRecognizer(load_model(source, None, device), device)
     check_token_type(recognizer.token_type)

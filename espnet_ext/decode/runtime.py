@@ -13,7 +13,7 @@ INPUTS, OUTPUTS = ("x", "x_lengths"), ("log_probs", "log_probs_lengths")
 
 
 class OnnxSession:
-    """A file that `espnet_ext.bin.export_onnx` wrote, in ONNX Runtime.
+    """A file that `encrl export` wrote, in ONNX Runtime.
 
     Args:
         path: the file.
@@ -36,7 +36,7 @@ class OnnxSession:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of its own for each reason
-            raise UserError(f"{path} cannot be loaded: {error}; write it again with export_onnx") from error
+            raise UserError(f"{path} cannot be loaded: {error}; write it again with encrl export") from error
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def __call__(self, inputs: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ def available_cores() -> int:
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"{path} does not exist; write it with espnet_ext.bin.export_onnx")
+        raise UserError(f"{path} does not exist; write it with encrl export")
     check_not_pointer(path)
     if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty; copy it again, or write it with espnet_ext.bin.export_onnx")
+        raise UserError(f"{path} is empty; copy it again, or write it with encrl export")

@@ -11,6 +11,8 @@ from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.losses import LOSSES
 
 _KEYS = ("loss", "on", "weight", "conf", "project")
+# Where a configuration has none.
+DEFAULT = ({"loss": "clip", "on": "encoder"}, {"loss": "kld", "on": "log_probs"})
 _OUTPUTS = ("encoder", "logits", "log_probs", "text")
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
 from espnet_ext.encrl.agreement import check_agreement
-from espnet_ext.encrl.criteria import Criterion, check_cacheable, parse_criteria, teacher_outputs
+from espnet_ext.encrl.criteria import DEFAULT, Criterion, check_cacheable, parse_criteria, teacher_outputs
 from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
@@ -85,7 +85,7 @@ class EncRLTask(ASRTask):
         group.add_argument(
             "--criteria",
             type=_yaml_option,
-            default=[{"loss": "clip", "on": "encoder"}, {"loss": "kld", "on": "log_probs"}],
+            default=list(DEFAULT),
             help="List of {loss, on, weight, conf, project}, e.g. '[{loss: mse, on: log_probs}]'",
         )
 

@@ -9,7 +9,7 @@ Keys of a row, all but `label` optional:
 - `options`: options of `run.sh`. `{conf}` stands for the variant's directory of configurations, `{NAME}` for a
   parameter of the corpus.
 - `teacher`: label of the row whose model is the teacher of this one (default: the teacher that `run.sh` trains).
-- `prune`: {amount, modules}: the teacher is pruned first (`espnet_ext.bin.prune`).
+- `prune`: {amount, modules}: the teacher is pruned first (`encrl derive pruned`).
 - `compare_to`: label of the row that the report compares with.
 - `published`: the paper's numbers, e.g. {LibriSpeech test-clean: 5.60}.
 - `note`: free text for the report.

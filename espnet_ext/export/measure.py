@@ -26,7 +26,7 @@ def espnet(path: str) -> Callable[[np.ndarray], object]:
 
 
 def onnx(path: str) -> Callable[[np.ndarray], object]:
-    """A waveform model of `espnet_ext.bin.export_onnx` in ONNX Runtime."""
+    """A waveform model of `encrl export` in ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

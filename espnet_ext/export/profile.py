@@ -66,7 +66,7 @@ class Measured:
 
 
 def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
-    """Yields each experiment in ESPnet, and what `espnet_ext.bin.export_onnx` wrote to its folder `onnx`.
+    """Yields each experiment in ESPnet, and what `encrl export` wrote to its folder `onnx`.
 
     Raises:
         UserError: no model there, or exported files of another one.

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from espnet_ext.bin.score import read_text, score
 from espnet_ext.checkpoints.find import find_model_files
+from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.text import read_text
 from espnet_ext.decode.model import CTCModel, load_model
 from espnet_ext.decode.recognizer import EspnetRecognizer
-from espnet_ext.decode.sets import DecodingSet
 from espnet_ext.directories import MARKER, check_ours, move_into_place, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
@@ -24,6 +24,7 @@ from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write
 from espnet_ext.export.short import accept_short, shortest_input
 from espnet_ext.export.static_int8 import write_static_int8
 from espnet_ext.files import file_sha256
+from espnet_ext.score.by_jiwer import score
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
@@ -36,7 +37,7 @@ SHERPA = "sherpa_onnx"
 
 
 def export(args: Namespace) -> Iterator[str]:
-    """Exports as `espnet_ext.bin.export_onnx` says; yields lines for the user.
+    """Exports as `encrl export` says; yields lines for the user.
 
     Raises:
         UserError: the model cannot be exported, there is no data, or a file differs more than is allowed.

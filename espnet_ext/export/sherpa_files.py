@@ -32,5 +32,5 @@ README = """# A CTC model for sherpa-onnx
 Sampling rate: {sample_rate} Hz (others are resampled by sherpa-onnx). Audio of less than {min_ms:g} ms has no text:
 no word is that short. Times that sherpa-onnx reports count
 {slot_ms:g} ms a frame; this model's frames are {frame_ms:g} ms, so multiply them by {factor:g}.
-Made by `espnet_ext.bin.export_onnx --sherpa true`.
+Made by `encrl export --sherpa true`.
 """

@@ -3,9 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espnet_ext.constants import BLANK_ID
 from espnet_ext.losses.masking import without_padding
-
-BLANK_ID = 0  # ESPnet's CTC
 
 
 class CtcLoss(nn.Module):

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from espnet_ext.losses.ctc import BLANK_ID
+from espnet_ext.constants import BLANK_ID
 from espnet_ext.losses.frame_loss import FrameLoss
 from espnet_ext.losses.masking import masked_time_mean, without_padding
 

@@ -17,10 +17,10 @@ from espnet_ext.report.escape import markdown, markdown_code
 from espnet_ext.report.markdown import bullets, layout
 from espnet_ext.report.notes import notes
 from espnet_ext.report.results import Results
-from espnet_ext.report.scores import KINDS
 from espnet_ext.report.size import sample_rate
 from espnet_ext.report.system import System
 from espnet_ext.report.table import cost_table, error_table, main_table
+from espnet_ext.score.results import KINDS
 
 NO_LICENSE = "FILL IN"
 _TASK = "automatic-speech-recognition"

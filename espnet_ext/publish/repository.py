@@ -73,7 +73,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
     Args:
         checkpoint: the model, which must not be newer than the others.
         archive: zip of ESPnet's stage 14; unpacked, as ESPnet's own upload does, and without paths of this machine.
-        onnx_dir: of `espnet_ext.bin.export_onnx`, made of that checkpoint; left out where there is none.
+        onnx_dir: of `encrl export`, made of that checkpoint; left out where there is none.
         folder: made anew.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import check_keys, merge, option_names, read_config
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.display import quiet_espnet
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.required import check_complete
 
 if TYPE_CHECKING:

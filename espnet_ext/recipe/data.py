@@ -127,7 +127,7 @@ def _check_sets(recipe: "Recipe") -> None:
     checks += [(options.unlabelled_set, ("--fs", options.fs, "--nj", str(options.nj), "--text", "false"))]
     for name, given in checks:
         if name and Path("data", name).is_dir():
-            recipe.step("data_check", recipe.python("espnet_ext.bin.check_data", *given, f"data/{name}"))
+            recipe.step("data_check", recipe.verb("check", "data", *given, f"data/{name}"))
 
 
 def _has_tokens(recipe: "Recipe") -> bool:
@@ -223,7 +223,7 @@ def collect_statistics(recipe: "Recipe") -> None:
     options, directory = recipe.options, recipe.names.stats_dir
     # Of a model whose front end the statistics are of: the first that is trained here, else a student.
     trained = next((model for model in recipe.models if model.configs), None)
-    configs = trained.configs if trained else tuple(f"{options.conf_dir}/{name}.yaml" for name in options.students[:1])
+    configs = trained.configs if trained else tuple(map(options.student_config, options.students[:1]))
     if not configs:
         return
     require_data(recipe)

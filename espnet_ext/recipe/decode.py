@@ -42,9 +42,11 @@ def _read_by_decoding(recipe: "Recipe") -> dict[str, Any]:
     """Returns what decoding and scoring read, but for the model."""
     options = recipe.options
     words = options.inference_args.split()
-    files = [word for word in [*words, options.inference_config] if word and Path(word).is_file()]
+    files = {word: word for word in words if Path(word).is_file()}
+    # Its name is as given: where it lies does not tell one decoding from another.
+    files |= {name: options.located(name) for name in [options.inference_config] if name}
     decoding: dict[str, Any] = {"decoder": options.decoder, "arguments": words}
-    decoding["files"] = {name: file_sha256(Path(name)) for name in files}
+    decoding["files"] = {name: file_sha256(Path(file)) for name, file in files.items()}
     decoding["audio"] = {name: recipe.audio.of(options.data / name / "wav.scp") for name in options.decoded_sets}
     if options.decoder == "lexicon":
         decoding["lexicon"] = text_digest(_lexicon(recipe))
@@ -163,10 +165,10 @@ def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
     words = ["--exp_dir", str(model.exp_dir), "--asr_model_file", model.file, "--data_dir", str(options.data)]
     words += ["--test_sets", " ".join(options.decoded_sets), "--audio_format", options.audio_format]
     words += ["--output_dir", str(directory), "--ngpu", str(gpus), "--search", options.decoder]
-    words += ["--config", options.inference_config] if options.inference_config else []
+    words += ["--config", options.located(options.inference_config)] if options.inference_config else []
     words += ["--lexicon_text", str(_lexicon(recipe))] if options.decoder == "lexicon" else []
     kind = "cuda_cmd" if gpus else "decode_cmd"
-    call = recipe.submit(kind, gpus, log, "espnet_ext.bin.ctc_decode", *words, *options.inference_args.split())
+    call = recipe.submit(kind, gpus, log, "decode", *words, *options.inference_args.split())
     threads = recipe.threads_of_each(options.inference_nj)
     recipe.step(f"decode_{model.exp_dir.name}", call, threads=threads, job_log=log)
     import humanfriendly
@@ -182,12 +184,12 @@ def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
 def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
     """Stage 13, for all sets in one process."""
     options, names = recipe.options, recipe.names
-    given = {"decode_dir": directory, "data_dir": options.data, "sets": " ".join(options.decoded_sets)}
+    given = {"decode_dir": directory, "data_dir": options.data, "test_sets": " ".join(options.decoded_sets)}
     given |= {"bpemodel": names.token_dir / "bpe.model"} if options.token_type == "bpe" else {}
     given |= {"nlsyms_txt": options.nlsyms_txt, "cleaner": options.cleaner}
     given |= {name: options.asr[name] for name in ("hyp_cleaner", "score_opts") if options.asr.get(name)}
     words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
-    said = recipe.step(f"score_{model.exp_dir.name}", recipe.python("espnet_ext.recipe.scoring", *words))
+    said = recipe.step(f"score_{model.exp_dir.name}", recipe.verb("score", *words))
     for line in said.splitlines():
         if "scoring by jiwer" in line and shutil.which("sclite"):
             recipe.say(f"{model.title}: {line}")

@@ -1,14 +1,12 @@
 """What the terminal shows of a run: lines with a time, the progress of trainings, what is left."""
 
-import io
-import logging
 import re
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -98,18 +96,6 @@ class Terminal:
             yield
         if self.is_terminal:
             sys.stdout.write("\r\x1b[K")
-
-
-@contextmanager
-def quiet_espnet() -> Iterator[None]:
-    """Keeps from the terminal what ESPnet says while it is imported and builds models."""
-    chatter = io.StringIO()
-    logging.disable(logging.WARNING)
-    try:
-        with redirect_stdout(chatter), redirect_stderr(chatter):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 @contextmanager

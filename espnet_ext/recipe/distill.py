@@ -14,13 +14,15 @@ import humanfriendly
 import soundfile
 
 from espnet_ext.checkpoints.find import find_model_files
+from espnet_ext.conf_dirs import locate
 from espnet_ext.config import check_keys, merge, option_names, read_config, recipe_directory, with_absolute_paths
 from espnet_ext.decode.student import Student
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.recipe.configs import text_keys
 from espnet_ext.recipe.digests import AudioDigests
-from espnet_ext.recipe.display import Terminal, quiet_espnet
+from espnet_ext.recipe.display import Terminal
 from espnet_ext.recipe.encrl import data_words
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.students import make_once
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from espnet_ext.teachers.teacher import Teacher
 
 PathLike = str | os.PathLike[str]
-_DEFAULT = Path("conf/encrl.yaml")
+_DEFAULT = "conf/encrl.yaml"
 _LOG_FORMAT = f"[{os.uname()[1].split('.')[0]}] %(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"
 _REMEDY = "on_change='redo' trains it anew, on_change='keep' takes it as it is; another output_dir keeps both"
 
@@ -147,13 +149,16 @@ class _Told:
         from espnet_ext.encrl.task import EncRLTask
 
         laid_over = config if isinstance(config, Mapping) else {}
-        file = _find(_DEFAULT if config is None or isinstance(config, Mapping) else Path(config))
+        file = locate(_DEFAULT if config is None or isinstance(config, Mapping) else os.fspath(config))
         merged = text_keys(merge(merge(read_config(file), laid_over), options))
         check_keys(merged, option_names(EncRLTask.get_parser()) - {"students"}, f"{file} and the options of distill")
-        check_complete("encrl", [str(file)], merged)
+        check_complete("encrl", [file], merged)
         merged |= _tokens(merged, teacher)
-        found = {name: conf if isinstance(conf, Mapping) else str(_find(Path(conf))) for name, conf in students.items()}
-        models = {name: text_keys(conf) for name, conf in read_students(found).items()}
+        located = {
+            name: conf if isinstance(conf, Mapping) else locate(os.fspath(conf), student=True)
+            for name, conf in students.items()
+        }
+        models = {name: text_keys(conf) for name, conf in read_students(located).items()}
         if lacking := next((name for name, conf in models.items() if "encoder" not in conf), None):
             raise UserError(
                 f"student {lacking} describes no model: encoder is missing, for which ESPnet would take an RNN"
@@ -175,12 +180,6 @@ class _Told:
     def file_of(self, key: str) -> str:
         """Returns where a key comes from, for errors."""
         return "students" if key.startswith("students.") else "config, options"
-
-
-def _find(path: Path) -> Path:
-    """Returns the file of a configuration; those of the repository are found from everywhere."""
-    ours = Path(__file__).parents[2] / path
-    return ours if not path.is_file() and ours.is_file() else path
 
 
 def _check_set(directory: Path, sample_rate: int) -> str:

@@ -24,11 +24,10 @@ def training(recipe: "Recipe") -> "Training":
     from espnet_ext.recipe.train import Training
 
     options, exp_dir = recipe.options, recipe.encrl_exp
-    files = {name: f"{options.conf_dir}/{name}.yaml" for name in options.students}
+    files = {name: options.student_config(name) for name in options.students}
     seed = int(options.seed) if options.seed else None
-    config = Config(
-        options.encrl_config, files, options.encrl_args, "--encrl_args", seed, "encrl", options.teacher_cache
-    )
+    configs = tuple(map(options.located, options.encrl_config))
+    config = Config(configs, files, options.encrl_args, "--encrl_args", seed, "encrl", options.teacher_cache)
     about = {"model": "encrl", "init": "encrl", "family": recipe.names.family, "differs": {}}
     outputs = [f"valid.{name}_loss.ave.pth" for name in options.students]
     title = f"EncRL {'+'.join(options.students)}"
@@ -59,7 +58,7 @@ def check_teacher(recipe: "Recipe", teacher: Path) -> None:
         words = ("--teacher", str(teacher), "--data_dir", str(options.data / options.valid_set))
         words += ("--audio_format", options.audio_format, "--ngpu", str(gpus), "--output", str(output))
         kind = "cuda_cmd" if gpus else "decode_cmd"
-        call = recipe.submit(kind, gpus, log, "espnet_ext.bin.check_teacher", *words)
+        call = recipe.submit(kind, gpus, log, "check", "teacher", *words)
         recipe.step("check_teacher", call, job_log=log)
         known = {"sha256": now, "text": output.read_text(encoding="utf-8").strip()}
         output.unlink()
@@ -86,7 +85,7 @@ def cache_teacher(recipe: "Recipe", told: Path) -> list[str]:
         recipe.say(f"Stage 11: teacher cache of {name} ({directory})")
         log.unlink(missing_ok=True)
         call = recipe.submit(
-            "cuda_cmd" if options.ngpu else "train_cmd", options.ngpu, log, "espnet_ext.bin.cache_teacher",
+            "cuda_cmd" if options.ngpu else "train_cmd", options.ngpu, log, "cache",
             "--teacher", str(recipe.names.teacher_model), "--config", str(told), "--data_dir", str(options.data / name),
             "--output_dir", str(directory), "--dtype", options.teacher_cache_dtype,
             "--audio_format", options.audio_format, "--nj", str(jobs), "--ngpu", str(options.ngpu),
@@ -167,14 +166,14 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
     cuda = shlex.join(recipe.commands["cuda_cmd"])
     log = exp_dir / "train.log"
     job = exp_dir.name if "queue" in cuda else str(log)  # as in asr.sh: Grid Engine takes no slash
-    students = [f"{name}={options.conf_dir}/{name}.yaml" for name in read_config(told)["students"]]
+    students = [f"{name}={options.student_config(name)}" for name in read_config(told)["students"]]
     cached = cache_teacher(recipe, told) if options.teacher_cache else []
     python = shlex.split(options.python)
     return [
         *python, "-m", "espnet2.bin.launch", "--cmd", f"{cuda} --name {job}", "--log", str(log),
         "--ngpu", str(options.ngpu), "--num_nodes", str(options.num_nodes),
         "--init_file_prefix", f"{exp_dir}/.dist_init_", "--multiprocessing_distributed", "true", "--",
-        *python, "-m", "espnet_ext.bin.encrl_train", "--config", str(told), "--teacher", str(names.teacher_model),
+        *python, "-m", "espnet_ext.encrl.train", "--config", str(told), "--teacher", str(names.teacher_model),
         "--students", *students, "--use_preprocessor", "true", "--resume", "true", "--output_dir", str(exp_dir),
         "--bpemodel", str(names.token_dir / "bpe.model") if options.token_type == "bpe" else "none",
         "--token_type", options.token_type, "--token_list", str(names.token_dir / "tokens.txt"),

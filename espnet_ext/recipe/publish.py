@@ -56,7 +56,7 @@ def check_publication(recipe: "Recipe") -> None:
         )
     for model in models:
         words = ("--repo", f"{options.hf_repo}_{model.name}", "--check_only", "true", *shlex.split(options.hf_args))
-        recipe.step("check_upload", recipe.python("espnet_ext.bin.upload", *words))
+        recipe.step("check_upload", recipe.verb("publish", *words))
 
 
 def pack_and_export(recipe: "Recipe") -> None:
@@ -82,7 +82,7 @@ def pack_and_export(recipe: "Recipe") -> None:
         words = ("--exp_dir", str(model.exp_dir), "--asr_model_file", model.file, "--sherpa", "true")
         words += ("--data_dir", str(options.data / options.valid_set), "--audio_format", options.audio_format)
         words += ("--output_dir", str(model.exp_dir / "onnx"), *shlex.split(options.export_args))
-        recipe.show(f"export_{model.exp_dir.name}", recipe.python("espnet_ext.bin.export_onnx", *words))
+        recipe.show(f"export_{model.exp_dir.name}", recipe.verb("export", *words))
 
 
 def upload(recipe: "Recipe") -> None:
@@ -98,6 +98,4 @@ def upload(recipe: "Recipe") -> None:
         words += ["--repo", f"{options.hf_repo}_{model.name}", "--dataset", Path.cwd().parent.name]
         words += [] if options.lang == "noinfo" else ["--language", options.lang]
         words += ["--license", options.hf_license] if options.hf_license else []
-        recipe.show(
-            f"upload_{model.name}", recipe.python("espnet_ext.bin.upload", *words, *shlex.split(options.hf_args))
-        )
+        recipe.show(f"upload_{model.name}", recipe.verb("publish", *words, *shlex.split(options.hf_args)))

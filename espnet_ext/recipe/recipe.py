@@ -19,7 +19,7 @@ from espnet_ext.recipe.lineage import find_encrl
 from espnet_ext.recipe.names import Model, Names
 from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.processes import cluster_commands, locked, run_logged, within
-from espnet_ext.recipe.words import read_asr_names, recipe_words
+from espnet_ext.recipe.words import espnet_file, read_asr_names, recipe_words
 
 
 class Recipe:
@@ -46,7 +46,7 @@ class Recipe:
         self.say = self.terminal.say
         self.log_dir = Path(options.expdir, "log")
         self.audio = AudioDigests(self.log_dir / "audio_digests.json")
-        self.commands = cluster_commands()
+        self.commands = cluster_commands(espnet_file("cmd.sh"))
 
     @classmethod
     def from_args(cls, directory: str | os.PathLike[str], **options: Any) -> "Recipe":
@@ -59,15 +59,14 @@ class Recipe:
         Raises:
             UserError: no recipe, an unknown option, or a value that cannot be.
         """
-        directory = Path(directory)
-        if not (directory / "asr.sh").is_file() or not (directory / "run.sh").is_file():
-            raise UserError(f"{directory.absolute()} is no recipe, or not installed; give egs2/<corpus>/encrl1")
+        if not Path(directory, "run.sh").is_file():
+            raise UserError(f"{Path(directory).absolute()} is no recipe; give egs2/<corpus>/encrl1")
         with chdir(directory):
             words = recipe_words(Path("run.sh"))
             for name, value in options.items():
                 text = str(value).lower() if isinstance(value, bool) else value
                 words += [f"--{name}", " ".join(map(str, text)) if isinstance(text, list | tuple) else str(text)]
-            return cls(Options.parse(words, read_asr_names(Path("asr.sh"))))
+            return cls(Options.parse(words, read_asr_names(espnet_file("asr.sh"))))
 
     @property
     def students(self) -> list[Model]:
@@ -212,7 +211,7 @@ class Recipe:
             "audio_format": options.audio_format, "fs": options.fs,
             "speed_perturb_factors": options.speed_perturb_factors, "nlsyms_txt": options.nlsyms_txt,
             "cleaner": options.cleaner, "g2p": options.g2p, "asr_stats_dir": names.stats_dir,
-            "inference_config": options.inference_config or f"{options.conf_dir}/decode.yaml",
+            "inference_config": options.located(options.inference_config or f"{options.conf_dir}/decode.yaml"),
             "inference_args": options.inference_args, "inference_tag": names.inference_tag,
         }  # fmt: skip
         flat = [
@@ -222,23 +221,21 @@ class Recipe:
         ]
         return ["./asr.sh", *flat, *words]
 
-    def submit(self, kind: str, gpus: int, log: Path, module: str, *words: str) -> list[str]:
-        """Returns the call of a command of cmd.sh that runs a Python module.
+    def submit(self, kind: str, gpus: int, log: Path, *words: str) -> list[str]:
+        """Returns the call of a command of cmd.sh that runs a verb.
 
         Args:
             kind: train_cmd, cuda_cmd or decode_cmd.
             gpus: how many it takes.
             log: what the job says.
-            module: of Python.
-            words: its options.
+            words: the verb and its options.
         """
-        python = shlex.split(self.options.python)
         log.parent.mkdir(parents=True, exist_ok=True)
-        return [*self.commands[kind], "--gpu", str(gpus), str(log), *python, "-m", module, *map(str, words)]
+        return [*self.commands[kind], "--gpu", str(gpus), str(log), *self.verb(*words)]
 
-    def python(self, module: str, *words: str) -> list[str]:
-        """Returns the call of a Python module."""
-        return [*shlex.split(self.options.python), "-m", module, *map(str, words)]
+    def verb(self, *words: str) -> list[str]:
+        """Returns the call of a verb of `espnet_ext.cli` with its options."""
+        return [*shlex.split(self.options.python), "-m", "espnet_ext", *map(str, words)]
 
     def threads_of_each(self, threads: int) -> int:
         """Returns the threads of each model where all together may have `threads`, at most all cores."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.files import file_sha256
-from espnet_ext.recipe.display import quiet_espnet
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.record import RECORD, Record
 
 if TYPE_CHECKING:
@@ -100,5 +100,5 @@ def _best(results: "Results") -> str:
     return (
         f"Best small model: {best.label}, {rate(best):.1f} % of the words wrong{size}{than}. Try it:\n"
         f"    cd {shlex.quote(str(Path.cwd()))} && . ./path.sh\n"
-        f"    python3 -m espnet_ext.bin.transcribe --model {shlex.quote(str(exp_dir))} AUDIO"
+        f"    python3 -m espnet_ext transcribe --model {shlex.quote(str(exp_dir))} AUDIO"
     )

@@ -24,9 +24,7 @@ def link_teacher(recipe: "Recipe") -> None:
     if record is not None and record.is_finished and not record.changes(made_of):
         return
     record = Record.begin(directory, "teacher", made_of, model="teacher", init="teacher", differs={"teacher": source})
-    recipe.step(
-        "teacher", recipe.python("espnet_ext.bin.link_model", "--source", source, "--output_dir", str(directory))
-    )
+    recipe.step("teacher", recipe.verb("derive", "link", "--source", source, "--output_dir", str(directory)))
     record.finish(["model.pth", "config.yaml"])
 
 
@@ -60,14 +58,14 @@ def _export(recipe: "Recipe", model: Model, aligned: Path) -> Path:
         model,
         directory,
         {str(aligned): checkpoint_digest(aligned / file)},
-        "espnet_ext.bin.export_student",
+        "student",
         words,
     )
 
 
 def _derive(recipe: "Recipe", model: Model) -> Path:
     """Takes layers of the teacher; returns the student's model.pth."""
-    layers = read_config(f"{recipe.options.conf_dir}/{model.name}.yaml")["encoder_conf"]["num_blocks"]
+    layers = read_config(recipe.options.student_config(model.name))["encoder_conf"]["num_blocks"]
     teacher = recipe.names.teacher_model
     words = ["--source", str(teacher), "--layers", f"{recipe.options.layer_selection}:{layers}", "--ctc_only", "true"]
     directory = recipe.names.start_dir(model.name, "teacher", recipe.encrl_exp)
@@ -76,17 +74,17 @@ def _derive(recipe: "Recipe", model: Model) -> Path:
         model,
         directory,
         {str(teacher.parent): checkpoint_digest(teacher)},
-        "espnet_ext.bin.derive_student",
+        "layers",
         words,
     )
 
 
 def _start(
-    recipe: "Recipe", model: Model, directory: Path, parents: dict[str, str], module: str, words: list[str]
+    recipe: "Recipe", model: Model, directory: Path, parents: dict[str, str], action: str, words: list[str]
 ) -> Path:
     made_of = {"config": {}, "arguments": words, "inputs": {}, "parents": parents}
     about = {"model": model.name, "init": model.source, "differs": model.differs, "finetuned": False}
-    command = recipe.python(module, *words, "--output_dir", str(directory))
+    command = recipe.verb("derive", action, *words, "--output_dir", str(directory))
     make_once(
         directory, "start", made_of, ["model.pth"], lambda: recipe.step(f"start_{directory.name}", command), **about
     )

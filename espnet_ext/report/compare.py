@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from espnet_ext.report.bootstrap import interval, p_value, resampled_rates
-from espnet_ext.report.scores import Score, Utterance
 from espnet_ext.report.system import System
+from espnet_ext.score.results import Score, Utterance
 
 MIN_SPEAKERS = 5  # below, utterances are resampled
 FEW_SPEAKERS = 20  # below, the percentile interval is visibly too narrow

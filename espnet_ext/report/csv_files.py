@@ -8,8 +8,8 @@ from typing import Any
 from espnet_ext.local_paths import public_path
 from espnet_ext.report.compare import Estimate
 from espnet_ext.report.results import Results
-from espnet_ext.report.scores import KINDS
 from espnet_ext.report.system import System, mean
+from espnet_ext.score.results import KINDS
 
 
 def systems_csv(results: Results) -> str:

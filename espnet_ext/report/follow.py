@@ -5,41 +5,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from espnet_ext import train_log
 from espnet_ext.train_log import AllInvalid, Batches, EpochStarted, EpochStats, Failure
 from espnet_ext.warmup import describe_long_warmup
-
-
-def process_started(pid: int) -> datetime | None:
-    """Returns the local time a process started at; None where the system does not tell (no /proc)."""
-    try:
-        ticks = int(_process_fields(pid)[19])
-        up_sec = float(Path("/proc/uptime").read_text().split()[0])
-    except (OSError, IndexError, ValueError):
-        return None
-    return datetime.now() - timedelta(seconds=up_sec - ticks / os.sysconf("SC_CLK_TCK"))
-
-
-def process_runs(pid: int) -> bool:
-    """Tells whether a process is alive; one that ended but was not waited for does not count."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        return _process_fields(pid)[0] != "Z"
-    except (OSError, IndexError):
-        return True
-
-
-def _process_fields(pid: int) -> list[str]:
-    # The fields of proc(5) from "state" on; the program name before it may hold spaces and parentheses.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 class LogFollower:

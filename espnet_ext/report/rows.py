@@ -12,30 +12,22 @@ rows:
 ```
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from espnet_ext.config import check_keys, read_config
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.report.collect import collect
+from espnet_ext.report.results import Results
 from espnet_ext.report.system import System
 
 
-@dataclass
-class Rows:
-    """Content of the file."""
-
-    title: str | None
-    test_sets: list[str]
-    systems: list[System]
-
-
-def read_rows(path: Path) -> Rows:
+def results_of_rows(path: Path, title: str | None = None) -> Results:
     """Reads the file and every directory it names; what is not there yet is a note.
 
     Args:
         path: YAML as above. Relative paths in it start at the current directory.
+        title: heading, instead of that of the file.
 
     Raises:
         UserError: An unknown key, a missing or ambiguous label, or a value of the wrong kind.
@@ -56,8 +48,9 @@ def read_rows(path: Path) -> Rows:
         if system.compare_to is not None and system.compare_to not in labels:
             near = did_you_mean(system.compare_to, labels)
             raise UserError(f"{path}: '{system.label}': compare_to: there is no row '{system.compare_to}'; {near}")
-    title = config.get("title")
-    return Rows(None if title is None else str(title), test_sets, systems)
+    folders = dict.fromkeys(run.decode_dir.name for system in systems for run in system.runs)
+    decoding = f"Results in {', '.join(folders)}." if folders else ""
+    return Results(title or str(config.get("title") or "Results"), systems, test_sets, decoding, by_start=False)
 
 
 def _system(entry: dict[str, Any], test_sets: list[str], where: str) -> System:

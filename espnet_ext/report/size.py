@@ -1,15 +1,13 @@
 """Size of a model by its `config.yaml`: parameters, layers and multiply-accumulates; no checkpoint is read."""
 
 import argparse
-import contextlib
-import io
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from espnet_ext.config import read_config
+from espnet_ext.quiet import quiet_espnet
 
 SPEECH_SEC = 10
 
@@ -18,13 +16,15 @@ SPEECH_SEC = 10
 class Size:
     """None where not known. `parameters` counts the trainable ones; `macs_per_sec` is per second of speech.
 
-    `head_parameters` are those of them that are the CTC layer's.
+    `head_parameters` are those of them that are the CTC layer's; `bytes` is the size of all weights in float32, also
+    of the frozen ones.
     """
 
     parameters: int | None = None
     layers: int | None = None
     macs_per_sec: float | None = None
     head_parameters: int | None = None
+    bytes: int | None = None
 
 
 def model_size(exp_dir: Path, notes: list[str]) -> Size:
@@ -33,13 +33,13 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
     if not path.is_file():
         notes.append("no config.yaml, so the size is unknown")
         return Size()
-    with _quiet():
+    with quiet_espnet():
         from espnet2.tasks.asr import ASRTask
 
     # Statistics and initial values do not change the size, and their files may be elsewhere.
     config = read_config(path) | {"normalize": None, "normalize_conf": {}, "init": None}
     try:
-        with _quiet():
+        with quiet_espnet():
             model = ASRTask.build_model(argparse.Namespace(**config))
     # A model may need a plugin or a download that is not here; the rest of the report does not depend on it.
     except Exception as error:
@@ -52,16 +52,17 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
     parameters, head = (
         sum(p.numel() for p in part.parameters() if p.requires_grad) if part else 0 for part in (model, model.ctc)
     )
+    size = 4 * sum(p.numel() for p in model.parameters())
     if config.get("input_size") is not None:
         notes.append("the model reads features instead of a waveform, so its MACs are not counted")
-        return Size(parameters, layers, None, head)
+        return Size(parameters, layers, None, head, size)
     try:
-        with _quiet():
+        with quiet_espnet():
             macs = macs_per_second(model, sample_rate(config))
     except Exception as error:
         notes.append(f"the model does not run on {SPEECH_SEC} s of silence ({type(error).__name__}: {error})")
-        return Size(parameters, layers, None, head)
-    return Size(parameters, layers, macs, head)
+        return Size(parameters, layers, None, head, size)
+    return Size(parameters, layers, macs, head, size)
 
 
 def macs_per_second(model: Any, sample_rate: int) -> float:
@@ -98,14 +99,3 @@ def sample_rate(config: Mapping[str, Any]) -> int:
     from humanfriendly import parse_size
 
     return parse_size(str((config.get("frontend_conf") or {}).get("fs", 16000)))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides what ESPnet prints and logs about optional packages and every model it builds."""
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from espnet_ext.errors import UserError
 from espnet_ext.report.collect import Experiment, collect
-from espnet_ext.report.scores import KINDS, Score
+from espnet_ext.score.results import KINDS, Score
 
 
 @dataclass

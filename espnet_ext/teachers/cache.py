@@ -88,9 +88,7 @@ class Manifest:
         """
         path = directory / MANIFEST
         if not path.is_file():
-            raise UserError(
-                f"{directory} is no finished teacher cache (no {MANIFEST}); run espnet_ext.bin.cache_teacher"
-            )
+            raise UserError(f"{directory} is no finished teacher cache (no {MANIFEST}); run encrl cache")
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
             files = {name: StoredFile(**stored) for name, stored in entries.get("files", {}).items()}
@@ -140,7 +138,7 @@ def check_cache(scp: Path, teacher: str, outputs: Iterable[str], speech: Path, k
     Raises:
         UserError: It is stale, foreign, damaged or incomplete.
     """
-    directory, remedy = scp.parent, "cache again with espnet_ext.bin.cache_teacher, or train without the cache"
+    directory, remedy = scp.parent, "cache again with encrl cache, or train without the cache"
     manifest = Manifest.read(directory)
     checkpoint, config = identify(teacher)
     if manifest.teacher_sha256 != checkpoint:

@@ -15,7 +15,7 @@ from espnet2.fileio.read_text import read_2columns_text
 from espnet2.train.dataset import ESPnetDataset
 from torch import Tensor
 
-from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.data.sets import DecodingSet
 from espnet_ext.teachers.cache_files import UNKNOWN, file_state
 
 AUDIO = "utt2audio"

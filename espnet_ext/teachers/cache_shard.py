@@ -16,8 +16,8 @@ import torch
 from espnet2.fileio.read_text import read_2columns_text
 from torch import Tensor
 
-from espnet_ext.decode.greedy import make_batches
-from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.data.batches import make_batches
+from espnet_ext.data.sets import DecodingSet
 from espnet_ext.encoder.outputs import HEAD_OUTPUTS
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic

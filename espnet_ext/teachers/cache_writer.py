@@ -12,7 +12,7 @@ from pathlib import Path
 from espnet2.fileio.read_text import read_2columns_text
 from tqdm import tqdm
 
-from espnet_ext.decode.sets import DecodingSet
+from espnet_ext.data.sets import DecodingSet
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 from espnet_ext.teachers.cache import DTYPES, MANIFEST, Manifest, check_stored, data_names

@@ -21,12 +21,13 @@ from torch import Tensor
 from espnet_ext.checkpoints.find import find_model_files, read_state_dict
 from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.config import MODEL_KEYS, read_config, recipe_directory
-from espnet_ext.decode.constants import MIN_SAMPLES
-from espnet_ext.decode.words import TOKEN_TYPES, join_tokens
+from espnet_ext.constants import MIN_SAMPLES
+from espnet_ext.data.words import TOKEN_TYPES, join_tokens
 from espnet_ext.encoder.layers import encoder_layers
 from espnet_ext.encoder.outputs import Outputs, compute_outputs
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.teacher import Identity, Teacher, Tokens
 
 S2T_CTC = "espnet_ctc"  # what `model:` says in configurations of the task s2t_ctc
@@ -158,7 +159,7 @@ def load_espnet(task: type[AbsTask], location: str, name: str) -> tuple[Any, Nam
     logging.info(f"Teacher: {checkpoint} ({config})")
     try:
         # Relative paths in the configuration start from the teacher's recipe, which need not be this one.
-        with chdir(recipe_directory(config, said)):
+        with quiet_espnet(), chdir(recipe_directory(config, said)):
             model, args = task.build_model_from_file(config, checkpoint)
     except FileNotFoundError as error:
         raise UserError(

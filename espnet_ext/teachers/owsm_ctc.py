@@ -8,7 +8,7 @@ from espnet2.s2t.espnet_ctc_model import ESPnetS2TCTCModel
 from espnet2.tasks.s2t_ctc import S2TTask
 from torch import Tensor
 
-from espnet_ext.decode.words import join_tokens
+from espnet_ext.data.words import join_tokens
 from espnet_ext.encoder.layers import encoder_layers, tap_layers
 from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError

@@ -93,7 +93,8 @@ class Source:
                 f"teacher {text}: there is no family '{name}' of teachers; {did_you_mean(name, FAMILIES)} "
                 f"({', '.join(f'{known}:...' for known in FAMILIES)}); a path alone is an ESPnet ASR model"
             )
-        family, found = FAMILIES[name], _OPTIONS.search(rest) if prefix else None
+        family = FAMILIES[name]
+        found = _OPTIONS.search(rest) if family.options else None
         location = rest[: found.start()] if found else rest
         given = dict(word.split("=", 1) for word in found[0][1:].split(",")) if found else {}
         options = {**given, **more}

@@ -20,7 +20,7 @@ CHANGES = ("fsync", "replace", "symlink", "unlink")
 
 
 def kill_before(number: int) -> None:
-    """Makes this process kill itself before a change of the file system, counted from 1, or in the middle of writing."""
+    """Makes this process kill itself before a change of files, counted from 1, or in the middle of writing."""
     counter, fsync = itertools.count(1), os.fsync
 
     def counted(function: Callable, *args, **kwargs):
@@ -35,7 +35,7 @@ def kill_before(number: int) -> None:
 
 
 def run(main: Callable, words: list[str], killed_before: int | None = None) -> int:
-    """Trains in a process of its own, which has all imports of this one; returns its exit status, negative if killed."""
+    """Trains in a process of its own, with all imports of this one; returns its exit status, negative if killed."""
     if (child := os.fork()) == 0:
         status = 1
         try:

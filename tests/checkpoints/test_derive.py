@@ -9,9 +9,9 @@ import yaml
 from espnet2.main_funcs.pack_funcs import pack
 from espnet2.tasks.asr import ASRTask, encoder_choices
 
-from espnet_ext.bin import derive_student
 from espnet_ext.checkpoints.derive import derive, select_layers
 from espnet_ext.checkpoints.find import find_model_files
+from espnet_ext.cli import derive as derive_verb
 from espnet_ext.encoder.torchaudio_conformer import TorchaudioConformerEncoder
 from espnet_ext.errors import UserError
 from tests.tiny import make_batch, model_conf, save_experiment
@@ -56,7 +56,7 @@ def encode(exp_dir, checkpoint="model.pth", keep=None):
 
 def run(source, output_dir, layers, *options) -> dict:
     """Runs the command and returns the configuration it wrote."""
-    derive_student.main(["--source", str(source), "--layers", layers, "--output_dir", str(output_dir), *options])
+    derive_verb.main(["layers", "--source", str(source), "--layers", layers, "--output_dir", str(output_dir), *options])
     return yaml.safe_load((output_dir / "config.yaml").read_text())
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 import yaml
 
-from espnet_ext.bin import prune as prune_command
 from espnet_ext.checkpoints.find import read_state_dict
 from espnet_ext.checkpoints.prune import GROUPS, prune
+from espnet_ext.cli import derive as derive_verb
 from espnet_ext.encrl.init import keep_zeros
 from espnet_ext.errors import UserError
 from tests.tiny import model_conf, save_experiment
@@ -70,7 +70,7 @@ def test_a_group_that_the_model_lacks_is_named():
 
 def test_the_command_writes_a_model_that_loads(exp_dir, tmp_path, capsys):
     target = tmp_path / "pruned"
-    prune_command.main(["--source", str(exp_dir), "--amount", "0.5", "--output_dir", str(target)])
+    derive_verb.main(["pruned", "--source", str(exp_dir), "--amount", "0.5", "--output_dir", str(target)])
     assert "% of the parameters are zero" in capsys.readouterr().out
     config = yaml.safe_load((target / "config.yaml").read_text())
     assert config["encoder"] == yaml.safe_load((exp_dir / "config.yaml").read_text())["encoder"]

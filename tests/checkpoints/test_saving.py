@@ -75,7 +75,7 @@ def test_killed_anywhere(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.full
-@pytest.mark.parametrize("module", ["espnet2.bin.asr_train", "espnet_ext.bin.encrl_train"])
+@pytest.mark.parametrize("module", ["espnet2.bin.asr_train", "espnet_ext.encrl.train"])
 def test_real_trainings_killed_anywhere(tmp_path, module):
     data = tmp_path / "data"
     data.mkdir()

@@ -84,6 +84,7 @@ def other_config(published, **values):
     return published | {CONFIG: yaml.safe_dump(yaml.safe_load(published[CONFIG]) | values).encode()}
 
 
+@pytest.mark.slow
 def test_models_of_the_hub(published, tmp_path):
     """One that is a teacher, and what others may not do."""
     secret = tmp_path / "secret.txt"

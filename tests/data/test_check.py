@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_ext.bin.check_data import main as check_data
+from espnet_ext.cli import check as check_verb
 from espnet_ext.data.check import Use, check_data_dir, has_speech
 from espnet_ext.data.findings import summarise
 from espnet_ext.errors import UserError
@@ -166,14 +166,14 @@ def test_bad_input_is_named_and_nothing_is_changed(data_dir: Path, case: str):
     spoil(data_dir)
     before = {path: path.read_bytes() for path in data_dir.parents[1].rglob("*") if path.is_file()}
     with pytest.raises(UserError) as caught:
-        check_data([str(data_dir)])
+        check_verb.main(["data", str(data_dir)])
     assert all(part in str(caught.value) for part in expected), str(caught.value)
     assert "2 problem" not in str(caught.value)
     assert {path: path.read_bytes() for path in data_dir.parents[1].rglob("*") if path.is_file()} == before
 
 
 def test_good_data_passes(data_dir: Path, capsys: pytest.CaptureFixture[str]):
-    check_data([str(data_dir), "--fs", "16k"])
+    check_verb.main(["data", str(data_dir), "--fs", "16k"])
     assert "3 utterances, 0.00 h: ok" in capsys.readouterr().out
     findings = check_data_dir(data_dir, 16000)
     assert findings.seconds == pytest.approx(1.5)
@@ -181,7 +181,7 @@ def test_good_data_passes(data_dir: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_segments_that_end_a_little_late_are_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
     (data_dir / "segments").write_text("a a 0 0.4\nb b 0.1 0.9\nc c 0 .5\n")
-    check_data([str(data_dir)])
+    check_verb.main(["data", str(data_dir)])
     assert "1 segments end after the audio and are cut there, e.g. b (0.9 s of 0.50 s)" in capsys.readouterr().err
 
 
@@ -194,21 +194,21 @@ def test_a_path_may_hold_other_white_space(data_dir: Path):
 
 def test_a_last_line_without_end_is_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
     (data_dir / "text").write_text("a ONE\nb TWO\nc THR")
-    check_data([str(data_dir)])
+    check_verb.main(["data", str(data_dir)])
     assert "text: its last line has no end" in capsys.readouterr().err
 
 
 def test_audio_without_transcripts(data_dir: Path):
     (data_dir / "text").unlink()
-    check_data([str(data_dir), "--text", "false"])
+    check_verb.main(["data", str(data_dir), "--text", "false"])
     replace(data_dir / "utt2spk", "b s\n", "")
     with pytest.raises(UserError, match="wav.scp: b: no speaker"):
-        check_data([str(data_dir), "--text", "false"])
+        check_verb.main(["data", str(data_dir), "--text", "false"])
 
 
 def test_transcripts_of_tags_alone_may_be_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
     replace(data_dir / "text", "b TWO", "b [unk]")
-    check_data([str(data_dir), "--no_speech", "warning"])
+    check_verb.main(["data", str(data_dir), "--no_speech", "warning"])
     assert "1 of 3 transcripts have no speech and are kept, e.g. 'b [unk]'" in capsys.readouterr().err
 
 
@@ -219,7 +219,7 @@ def test_pipes_are_read(data_dir: Path):
 
 def test_other_sampling_rate_is_a_warning(data_dir: Path, capsys: pytest.CaptureFixture[str]):
     soundfile.write(data_dir.parents[1] / "b.flac", noise(0.5, 8000), 8000)
-    check_data([str(data_dir), "--fs", "16000"])
+    check_verb.main(["data", str(data_dir), "--fs", "16000"])
     assert "1 of 3 recordings have 8000 Hz, not 16000 Hz; stage 3 resamples" in capsys.readouterr().err
 
 
@@ -229,9 +229,9 @@ def test_the_sampling_rate_is_that_of_the_recipe(
     for name in "abc":
         soundfile.write(data_dir.parents[1] / f"{name}.flac", noise(0.5, 8000), 8000)
     monkeypatch.setenv("ENCRL_FS", "8k")
-    check_data([str(data_dir)])
+    check_verb.main(["data", str(data_dir)])
     assert capsys.readouterr().err == ""
-    check_data([str(data_dir), "--fs", "44.1k"])
+    check_verb.main(["data", str(data_dir), "--fs", "44.1k"])
     assert "3 of 3 recordings have 8000 Hz, not 44100 Hz" in capsys.readouterr().err
 
 
@@ -266,7 +266,7 @@ def test_many_errors_are_counted_not_kept(tmp_path: Path):
 def test_many_problems_are_counted_and_the_status_is_2(data_dir: Path):
     (data_dir / "text").write_text("".join(f"utt{i} WORD\n" for i in range(9)))
     ran = subprocess.run(
-        [sys.executable, "-m", "espnet_ext.bin.check_data", data_dir],
+        [sys.executable, "-m", "espnet_ext", "check", "data", data_dir],
         capture_output=True,
         text=True,
         cwd=REPO,

@@ -64,6 +64,7 @@ def test_no_voice_is_in_two_splits_and_all_speak(espeak: Espeak):
         assert len({samples.tobytes() for samples in spoken}) == len(spoken)
 
 
+@pytest.mark.slow
 def test_same_options_same_bytes_for_any_number_of_processes(tmp_path: Path):
     options = Options(num_utts=16, seed=3)
     for nj in (1, 2):
@@ -130,6 +131,7 @@ def zero_runs(samples: np.ndarray) -> list[tuple[int, int]]:
     return [(start, length) for start, length in runs if length >= 1600]
 
 
+@pytest.mark.slow
 def test_recordings_have_pauses_levels_and_digital_silence(tmp_path: Path):
     make_split(tmp_path, "train", Options(num_utts=120, snr_db=(5.0, 20.0)), nj=2)
     audio = [soundfile.read(path, dtype="int16")[0] for path in (tmp_path / "train").glob("*/*.flac")]

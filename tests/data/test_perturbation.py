@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_ext.bin.check_data import main as check_data
+from espnet_ext.cli import check as check_verb
 from espnet_ext.errors import UserError
 from tests.recipes.stages import format_wav_scp, make_recipe_dir, perturb, write_data_dir
 
@@ -48,7 +48,7 @@ def test_what_passes_goes_through_stages_2_and_3(tmp_path: Path):
     recipe = make_recipe_dir(tmp_path / "recipe")
     entries = {name.replace(" ", "_"): make(tmp_path) for name, make in sorted(GOOD.items())}
     data_dir = write_data_dir(recipe, "train", entries)
-    check_data([str(data_dir), "--speed_perturb", "true"])
+    check_verb.main(["data", str(data_dir), "--speed_perturb", "true"])
     perturb(recipe, "train")
     format_wav_scp(recipe, "train_sp0.9")
     for name in entries:
@@ -60,9 +60,9 @@ def test_what_passes_goes_through_stages_2_and_3(tmp_path: Path):
 def test_what_stage_2_cannot_perturb_is_named(tmp_path: Path, kind: str):
     recipe = make_recipe_dir(tmp_path / "recipe")
     data_dir = write_data_dir(recipe, "train", {"a": write(tmp_path, "a.wav"), "b": BAD[kind](tmp_path)})
-    check_data([str(data_dir)])  # without perturbation all can be read
+    check_verb.main(["data", str(data_dir)])  # without perturbation all can be read
     with pytest.raises(UserError, match="1 problem") as caught:
-        check_data([str(data_dir), "--speed_perturb", "true"])
+        check_verb.main(["data", str(data_dir), "--speed_perturb", "true"])
     assert "wav.scp: b:" in str(caught.value) and "--speed_perturb_factors" in str(caught.value)
     perturb(recipe, "train")
     (line,) = (x for x in (recipe / "data/train_sp0.9/wav.scp").read_text().split("\n") if x.startswith("sp0.9-b "))
@@ -77,14 +77,14 @@ def test_mp3_is_what_sox_says(tmp_path: Path):
     recipe = make_recipe_dir(tmp_path / "recipe")
     mp3 = write(tmp_path, "b.mp3")
     data_dir = write_data_dir(recipe, "train", {"a": write(tmp_path, "a.wav"), "b": mp3})
-    check_data([str(data_dir)])
+    check_verb.main(["data", str(data_dir)])
     if subprocess.run(["sox", mp3, "-n"], capture_output=True, check=False).returncode == 0:
-        check_data([str(data_dir), "--speed_perturb", "true"])
+        check_verb.main(["data", str(data_dir), "--speed_perturb", "true"])
     else:
         with pytest.raises(
             UserError, match=r"wav.scp: b: speed perturbation reads audio by sox, which cannot read .*mp3"
         ):
-            check_data([str(data_dir), "--speed_perturb", "true"])
+            check_verb.main(["data", str(data_dir), "--speed_perturb", "true"])
 
 
 def test_a_last_line_without_end_joins_the_next_file(tmp_path: Path):
@@ -92,11 +92,11 @@ def test_a_last_line_without_end_joins_the_next_file(tmp_path: Path):
     data_dir = write_data_dir(recipe, "train", {"a": write(tmp_path, "a.wav")})
     (data_dir / "text").write_text("a SOME WORDS")
     with pytest.raises(UserError, match="text: its last line has no end"):
-        check_data([str(data_dir), "--speed_perturb", "true"])
+        check_verb.main(["data", str(data_dir), "--speed_perturb", "true"])
 
 
 def test_sox_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     data_dir = write_data_dir(tmp_path, "train", {"a": write(tmp_path, "a.wav")})
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="speed perturbation needs the program sox"):
-        check_data([str(data_dir), "--speed_perturb", "true"])
+        check_verb.main(["data", str(data_dir), "--speed_perturb", "true"])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from espnet_ext.bin.check_data import main as check_data
+from espnet_ext.cli import check as check_verb
 from espnet_ext.data.sclite import fold_case, id_problem, text_problem
 from espnet_ext.errors import UserError
-from espnet_ext.report.scores import Score, read_sclite
+from espnet_ext.score.results import Score, read_sclite
 from tests.recipes.stages import write_data_dir
 
 SCLITE = shutil.which("sclite") or shutil.which("sclite", path="/usr/lib/sctk/bin")
@@ -114,18 +114,18 @@ def test_the_check_finds_it_in_sets_that_are_scored(tmp_path: Path, change: tupl
     path = data_dir / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    check_data([str(data_dir), "--audio", "false"])
+    check_verb.main(["data", str(data_dir), "--audio", "false"])
     if message is None:
-        check_data([str(data_dir), "--audio", "false", "--scored", "true"])
+        check_verb.main(["data", str(data_dir), "--audio", "false", "--scored", "true"])
     else:
         with pytest.raises(UserError, match="1 problem") as caught:
-            check_data([str(data_dir), "--audio", "false", "--scored", "true"])
+            check_verb.main(["data", str(data_dir), "--audio", "false", "--scored", "true"])
         assert message in str(caught.value)
 
 
 def test_the_check_finds_identifiers_that_are_the_same_for_sclite(tmp_path: Path):
     data_dir = write_data_dir(tmp_path, "test", {"A": "/a.flac", "B": "/b.flac", "a": "/c.flac"})
     (data_dir / "utt2spk").write_text("A s\nB s\na S\n")
-    check_data([str(data_dir), "--audio", "false"])
+    check_verb.main(["data", str(data_dir), "--audio", "false"])
     with pytest.raises(UserError, match="utt2spk: a: its identifier S-a is that of A for sclite"):
-        check_data([str(data_dir), "--audio", "false", "--scored", "true"])
+        check_verb.main(["data", str(data_dir), "--audio", "false", "--scored", "true"])

@@ -7,7 +7,7 @@ import sentencepiece
 import soundfile
 import torch
 
-from espnet_ext.bin import export_onnx
+from espnet_ext.cli import export as export_verb
 from espnet_ext.decode.model import load_model
 from tests.tiny import model_conf, save_experiment
 
@@ -65,5 +65,5 @@ def save_spoken(folder: Path, said: list[str], tokens: list[str], **conf) -> Pat
 def export(folder: Path) -> Path:
     """Exports the experiment of `save_spoken`; returns the ONNX file."""
     options = ["--exp_dir", folder / "asr", "--data_dir", folder, "--output_dir", folder / "onnx"]
-    export_onnx.main([*map(str, options), "--precisions", "fp32", "--audio_format", "wav", "--tolerance", "10"])
+    export_verb.main([*map(str, options), "--precisions", "fp32", "--audio_format", "wav", "--tolerance", "10"])
     return folder / "onnx/model.onnx"

@@ -6,7 +6,8 @@ import pytest
 import torch
 import yaml
 
-from espnet_ext.bin import ctc_decode, tune_decoding
+from espnet_ext.cli import decode as decode_verb
+from espnet_ext.cli.options import parse_with_config
 from espnet_ext.decode.beam import BeamOptions, BeamSearch, read_words, spell
 from espnet_ext.decode.greedy import best_paths
 from espnet_ext.decode.model import load_model
@@ -99,25 +100,26 @@ def test_set_is_decoded_with_the_words_of_a_text(exp_dir, data_dir, tmp_path):  
     (tmp_path / "text").write_text("u1 AB CB\nu2 AB\n")
     assert read_words(tmp_path / "text") == ["AB", "CB"]
     cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir.parent, "--test_sets", "test", "--output_dir", tmp_path / "out"]
-    ctc_decode.main([*map(str, cmd), "--search", "lexicon", "--lexicon_text", str(tmp_path / "text")])
+    decode_verb.main([*map(str, cmd), "--search", "lexicon", "--lexicon_text", str(tmp_path / "text")])
     lines = (tmp_path / "out/test/text").read_text().splitlines()
     said = {word for line in lines for word in line.split()[1:]}
     assert len(lines) == 5 and said and said <= {"AB", "CB"}
     with pytest.raises(UserError, match="belong together"):
-        ctc_decode.main([*map(str, cmd), "--search", "lexicon"])
+        decode_verb.main([*map(str, cmd), "--search", "lexicon"])
     with pytest.raises(UserError, match="--search greedy knows no beam"):
-        ctc_decode.main([*map(str, cmd), "--beam_size", "10"])
+        decode_verb.main([*map(str, cmd), "--beam_size", "10"])
     with pytest.raises(UserError, match="--word_score belongs to --search lexicon"):
-        ctc_decode.main([*map(str, cmd), "--search", "beam", "--word_score", "1"])
+        decode_verb.main([*map(str, cmd), "--search", "beam", "--word_score", "1"])
 
 
 def test_tuning_writes_the_best_of_the_grid(exp_dir, data_dir, tmp_path, capsys):  # noqa: F811
     names = [line.split()[0] for line in (data_dir / "wav.scp").read_text().splitlines()]
     (data_dir / "text").write_text("".join(f"{name} AB\n" for name in names))
     output = tmp_path / "tuned.yaml"
-    cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir, "--search", "lexicon", "--lexicon_text", data_dir / "text",
-           "--emission_scales", 1, 2, "--word_scores", -50, 0, "--output", output]  # fmt: skip
-    tune_decoding.main([str(word) for word in cmd])
+    cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir.parent, "--test_sets", "test", "--search", "lexicon",
+           "--lexicon_text", data_dir / "text",
+           "--emission_scales", 1, 2, "--word_scores", -50, 0, "--tune", output]  # fmt: skip
+    decode_verb.main([str(word) for word in cmd])
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if line.startswith("emission")]
     rates = [float(line.split("WER ")[1].split()[0]) for line in lines]
@@ -126,10 +128,14 @@ def test_tuning_writes_the_best_of_the_grid(exp_dir, data_dir, tmp_path, capsys)
     chosen = f"emission_scale {values['emission_scale']:g}, word_score {values['word_score']:g}:"
     assert values["search"] == "lexicon" and lines[rates.index(min(rates))].startswith(chosen)
     required = [word for name in ("exp_dir", "data_dir", "test_sets", "output_dir") for word in (f"--{name}", "x")]
-    assert ctc_decode.get_parser().parse_args(["--config", str(output), *required]).search == "lexicon"
+    assert parse_with_config(decode_verb.get_parser(), ["--config", str(output), *required]).search == "lexicon"
 
 
 def test_a_search_without_scores_cannot_be_tuned(tmp_path):
-    cmd = ["--exp_dir", "x", "--data_dir", "x", "--search", "greedy", "--output", str(tmp_path / "tuned.yaml")]
-    with pytest.raises(UserError, match="--search greedy has no scores to tune"):
-        tune_decoding.main(cmd)
+    cmd = ["--exp_dir", "x", "--data_dir", "x", "--test_sets", "x", "--tune", str(tmp_path / "tuned.yaml")]
+    with pytest.raises(UserError, match="--tune needs --search beam or lexicon"):
+        decode_verb.main(cmd)
+    with pytest.raises(UserError, match="--tune takes one development set, not --test_sets 'x y'"):
+        decode_verb.main([*cmd, "--test_sets", "x y", "--search", "beam"])
+    with pytest.raises(UserError, match="--output_dir is missing"):
+        decode_verb.main(cmd[:6])

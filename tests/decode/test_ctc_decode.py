@@ -10,8 +10,9 @@ import pytest
 import soundfile
 import torch
 
-from espnet_ext.bin import ctc_decode
-from espnet_ext.decode.greedy import best_paths, decode_batch, make_batches
+from espnet_ext.cli import decode as decode_verb
+from espnet_ext.data.batches import make_batches
+from espnet_ext.decode.greedy import best_paths, decode_batch
 from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from tests.tiny import make_batch, model_conf, save_experiment
@@ -41,7 +42,7 @@ def data_dir(tmp_path):
 
 def decode(exp_dir, data_dir, output, *options):
     cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir.parent, "--test_sets", "test", "--output_dir", output]
-    ctc_decode.main([*map(str, cmd), *options])
+    decode_verb.main([*map(str, cmd), *options])
     return output / "test"
 
 
@@ -132,7 +133,7 @@ def test_broken_audio_is_named(exp_dir, data_dir, tmp_path):
 
 def test_a_set_that_is_not_there_is_named_before_the_model_is_loaded(tmp_path, data_dir):
     with pytest.raises(UserError, match=r"none/wav\.scp does not exist"):
-        ctc_decode.main(
+        decode_verb.main(
             ["--exp_dir", "none", "--data_dir", str(tmp_path), "--test_sets", "none", "--output_dir", str(tmp_path)]
         )
 

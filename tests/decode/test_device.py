@@ -32,7 +32,7 @@ def model(tmp_path_factory) -> Path:
 def test_nothing_of_a_training_is_imported(model):
     code = (
         "import sys\n"
-        "from espnet_ext.bin.transcribe import main\n"
+        "from espnet_ext.cli.transcribe import main\n"
         "main(sys.argv[1:])\n"
         "print(sorted({'torch', 'torchaudio', 'espnet2', 'espnet', 'wandb', 'scipy', 'onnx'} & set(sys.modules)))\n"
     )
@@ -73,9 +73,9 @@ def test_in_an_environment_without_it(model, tmp_path):
     speech, rate = soundfile.read(model.parents[1] / "a.wav")
     soundfile.write(tmp_path / "a.flac", np.stack([speech, speech], axis=1), rate)
     for name in (model.parents[1] / "a.wav", tmp_path / "a.flac"):
-        done = run("-m", "espnet_ext.bin.transcribe", "--model", model, name)
+        done = run("-m", "espnet_ext", "transcribe", "--model", model, name)
         assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}\t{TEXT}\n", "")
-    done = run("-m", "espnet_ext.bin.transcribe", "--model", model.parents[1] / "asr", tmp_path / "a.flac")
+    done = run("-m", "espnet_ext", "transcribe", "--model", model.parents[1] / "asr", tmp_path / "a.flac")
     assert done.returncode == 2 and "asr is no .onnx file, and a model of ESPnet needs torch and espnet2" in done.stderr
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_ext.decode.greedy import decode_batch, make_batches
+from espnet_ext.data.batches import make_batches
+from espnet_ext.decode.greedy import decode_batch
 from espnet_ext.decode.model import load_model
 from espnet_ext.decode.parallel import decode_batches
 from tests.tiny import model_conf, save_experiment

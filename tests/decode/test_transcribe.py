@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_ext.bin import export_onnx
-from espnet_ext.bin import transcribe as command
+from espnet_ext.cli import export as export_verb
+from espnet_ext.cli import transcribe as command
+from espnet_ext.data.words import Word
 from espnet_ext.decode.audio import find_audio, read_blocks
 from espnet_ext.decode.formats import FORMATS
 from espnet_ext.decode.long_audio import transcribe, window_samples
 from espnet_ext.decode.recognizer import open_recognizer
-from espnet_ext.decode.words import Word
 from espnet_ext.errors import UserError
 from tests.tiny import model_conf, save_experiment
 
@@ -74,6 +74,7 @@ def exp_dir(tmp_path_factory):
     return save_experiment(tmp_path_factory.mktemp("exp") / "asr", token_type="char", **model_conf(1))
 
 
+@pytest.mark.slow
 def test_broken_file_is_left_out_and_the_status_tells(exp_dir, tmp_path):
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
@@ -81,7 +82,7 @@ def test_broken_file_is_left_out_and_the_status_tells(exp_dir, tmp_path):
     soundfile.write(folder / "short.wav", np.zeros(50), 16000)
     (folder / "broken.wav").write_bytes(b"RIFF....")
     (folder / "notes.txt").write_text("no audio")
-    cmd = [sys.executable, "-m", "espnet_ext.bin.transcribe", "--model", str(exp_dir), "--format", "json"]
+    cmd = [sys.executable, "-m", "espnet_ext", "transcribe", "--model", str(exp_dir), "--format", "json"]
     result = subprocess.run(
         [*cmd, "--output_dir", str(tmp_path / "out"), str(folder)], capture_output=True, text=True, check=False
     )
@@ -126,7 +127,7 @@ def test_audio_too_short_for_the_subsampling_is_empty(tmp_path):
     for name, line in (("wav.scp", f"a {tmp_path}/a.wav"), ("text", "a A")):
         (tmp_path / name).write_text(f"{line}\n")
     options = ["--exp_dir", exp_dir, "--data_dir", tmp_path, "--output_dir", tmp_path / "onnx", "--precisions", "fp32"]
-    export_onnx.main([*map(str, options), "--audio_format", "wav"])
+    export_verb.main([*map(str, options), "--audio_format", "wav"])
     shortest = json.loads((tmp_path / "onnx/report.json").read_text())["min_samples"]
     assert shortest > 1600
     for source in (exp_dir, tmp_path / "onnx/model.onnx"):
@@ -136,6 +137,7 @@ def test_audio_too_short_for_the_subsampling_is_empty(tmp_path):
         assert lengths[:3] == [0, 0, 0] and lengths[3] == 1 < lengths[4]
 
 
+@pytest.mark.slow
 def test_audio_that_is_cut_off_or_no_audio_is_reported(exp_dir, tmp_path):
     folder = tmp_path / "talks"
     folder.mkdir()
@@ -158,7 +160,7 @@ def test_audio_that_is_cut_off_or_no_audio_is_reported(exp_dir, tmp_path):
     soundfile.write(folder / "nan.wav", np.where(np.arange(16000) == 9000, np.nan, noise[:16000]), 16000, "FLOAT")
     cmd = ["--model", exp_dir, "--output_dir", tmp_path / "out", folder]
     result = subprocess.run(
-        [sys.executable, "-m", "espnet_ext.bin.transcribe", *map(str, cmd)], capture_output=True, text=True
+        [sys.executable, "-m", "espnet_ext", "transcribe", *map(str, cmd)], capture_output=True, text=True
     )
     assert result.returncode == 1 and "4 of 8" in result.stderr
     for name in ("cut.mp3", "cut2.wav"):

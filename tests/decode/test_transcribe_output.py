@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_ext.bin import transcribe as command
+from espnet_ext.decode import files
 from espnet_ext.decode.formats import FORMATS, escape_name
 from espnet_ext.decode.long_audio import transcribe
 from espnet_ext.errors import UserError
 from tests.decode.spoken import FRAME, export, save_spoken, train_bpe
 
-COMMAND = [sys.executable, "-m", "espnet_ext.bin.transcribe"]
+COMMAND = [sys.executable, "-m", "espnet_ext", "transcribe"]
 TOKENS = ["<blank>", "<unk>", "▁one", "▁two", "▁three", "<sos/eos>"]
 SAID = ["▁three", "▁one", "<unk>", "▁two"]
 TEXT = "three one ⁇ two"
@@ -114,11 +114,11 @@ def test_a_file_that_ends_early_keeps_its_line(capsys):
         yield from ("one", " two")
         raise OSError("the disk is gone")
 
-    with pytest.raises(command._FileError) as caught:
-        command._show(command._as_file_errors(pieces()), "a.wav")
+    with pytest.raises(files._FileError) as caught:
+        files._show(files._as_file_errors(pieces()), "a.wav")
     assert caught.value.in_part and capsys.readouterr().out == "a.wav\tone two\n"
-    with pytest.raises(command._FileError) as caught:
-        command._show(command._as_file_errors(iter(pieces().throw, None)), "a.wav")
+    with pytest.raises(files._FileError) as caught:
+        files._show(files._as_file_errors(iter(pieces().throw, None)), "a.wav")
 
 
 def test_standard_input(model, tmp_path):
@@ -241,3 +241,9 @@ def test_files_are_whole_or_not_there(model, tmp_path):
     done = run("--model", model, "--output_dir", tmp_path / "out", tmp_path / "a.wav")
     assert done.returncode == 1 and b"a.wav is left out: " in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
+
+
+def test_a_file_that_is_called_like_standard_input(model, tmp_path):
+    (tmp_path / "-").write_bytes(audio_of(model).read_bytes())
+    done = run("--model", model, "./-", cwd=tmp_path, input=b"")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(f"{tmp_path}/-\t".encode())

@@ -54,6 +54,7 @@ def encrl_run(tmp_path_factory):
     return exp, model
 
 
+@pytest.mark.slow
 def test_exported_student_decodes_without_the_extension(encrl_run, tmp_path):
     exp, model = encrl_run
     path = export_student(exp, "narrow", None, tmp_path)

@@ -24,7 +24,7 @@ def data(tmp_path_factory):
 
 
 def command(data: Path, output_dir: Path, *options: str) -> list[str]:
-    module = [sys.executable, "-m", "espnet_ext.bin.encrl_train", "--output_dir", str(output_dir)]
+    module = [sys.executable, "-m", "espnet_ext.encrl.train", "--output_dir", str(output_dir)]
     return [*module, *encrl_options(data, EPOCHS), *options]
 
 

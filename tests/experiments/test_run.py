@@ -13,6 +13,7 @@ import yaml
 
 from espnet_ext.cli import experiments
 from espnet_ext.errors import UserError
+from espnet_ext.experiments import report
 
 ROOT = Path(__file__).parents[2]
 RUN_SH = f"""#!/usr/bin/env bash
@@ -41,7 +42,7 @@ def recipe(tmp_path, monkeypatch) -> Path:
         (recipe / f"conf/{name}.yaml").write_text("encoder_conf: {num_blocks: 1}\n")
     monkeypatch.chdir(recipe)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(experiments, "_report", lambda *_: None)
+    monkeypatch.setattr(report, "write_reports", lambda *_: None)
     return recipe
 
 
@@ -86,7 +87,10 @@ def test_a_failure_leaves_out_what_needs_it_and_nothing_else(recipe, capsys):
 
 def start(recipe: Path, rows: tuple[dict, ...]) -> subprocess.Popen:
     """Starts the command in a process of its own."""
-    code = "import sys; from espnet_ext.cli import experiments as e; e._report = lambda *_: None; e.main(sys.argv[1:])"
+    code = (
+        "import sys; from espnet_ext.cli import experiments; from espnet_ext.experiments import report; "
+        "report.write_reports = lambda *_: None; experiments.main(sys.argv[1:])"
+    )
     words = [sys.executable, "-c", code, *command(recipe, 2, rows)]
     return subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True)
 

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding
 
-from espnet_ext.bin import export_onnx
+from espnet_ext.cli import export as export_verb
 from espnet_ext.decode.model import load_model
 from espnet_ext.decode.runtime import OnnxSession
 from espnet_ext.errors import UserError
@@ -59,7 +59,7 @@ def data_dir(tmp_path_factory):
 
 def run(exp_dir, data_dir, output, *options):
     cmd = ["--exp_dir", exp_dir, "--data_dir", data_dir, "--output_dir", output, *options]
-    export_onnx.main([str(word) for word in cmd])
+    export_verb.main([str(word) for word in cmd])
     return json.loads((output / "report.json").read_text())["files"]
 
 
@@ -93,6 +93,7 @@ def test_static_int8_leaves_out_what_it_damages_most(data_dir, tmp_path):
     assert 0 < quantised(tmp_path / "fewer.onnx") < quantised(tmp_path / "every.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder_conf",
     [
@@ -195,6 +196,7 @@ def test_a_set_of_short_utterances_only_is_refused(data_dir, tmp_path):
         run(exp_dir, folder, tmp_path / "onnx")
 
 
+@pytest.mark.slow
 def test_published_files_name_no_path_of_this_machine(data_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exp_dir = save_experiment(tmp_path / "home/me/exp/asr_tiny", token_type="char", **CONFORMER)

@@ -23,6 +23,7 @@ def write_report(exp_dir):
     (exp_dir / "onnx/report.json").write_text(json.dumps({"checkpoint_sha256": checkpoint}))
 
 
+@pytest.mark.slow
 def test_every_runtime_is_a_row(tmp_path):
     exp_dir = save_experiment(tmp_path / "asr_tiny", token_type="char", **model_conf(1))
     model = load_model(exp_dir, None, "cpu")
@@ -61,6 +62,7 @@ def test_models_of_one_name_are_told_apart_without_the_way_to_them(tmp_path):
     assert list(model_names(exp_dirs[1:]).values()) == ["asr_x", "asr_y"]
 
 
+@pytest.mark.slow
 def test_a_file_that_does_not_run_is_named(tmp_path):
     exp_dir = save_experiment(tmp_path / "asr_tiny", token_type="char", **model_conf(1))
     (exp_dir / "onnx").mkdir()

@@ -48,6 +48,7 @@ def worker(rank: int, world_size: int, init_file: str, output_dir: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_split_batch_equals_whole_batch(world_size, tmp_path):
     mp.spawn(worker, (world_size, str(tmp_path / "init"), str(tmp_path)), nprocs=world_size)
@@ -75,6 +76,7 @@ def unite(rank: int, init_file: str, output_dir: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_a_name_of_one_process_is_known_to_all(tmp_path):
     assert union({"e4"}, ["e6", "e4"], torch.device("cpu")) == {"e4"}  # not distributed
     mp.spawn(unite, (str(tmp_path / "init"), str(tmp_path)), nprocs=2)

@@ -12,7 +12,7 @@ import yaml
 from espnet2.main_funcs.pack_funcs import pack
 from huggingface_hub import ModelCard
 
-from espnet_ext.bin import upload
+from espnet_ext.cli import publish
 from espnet_ext.directories import MARKER
 from espnet_ext.errors import UserError
 from espnet_ext.publish.card import Facts
@@ -79,7 +79,7 @@ def make_student(recipe: Recipe, exp_root: Path) -> Path:
 def dry_run(exp_dir: Path, *options: str) -> tuple[Path, str]:
     """Returns the folder of the repository and the card in it."""
     command = ["--exp_dir", str(exp_dir), "--repo", "someone/an4_e2", "--inference_tag", "decode", "--dry_run", "true"]
-    upload.main([*command, "--test_sets", "test_clean test|other", *options])
+    publish.main([*command, "--test_sets", "test_clean test|other", *options])
     folder = exp_dir / "hub_someone_an4_e2"
     return folder, (folder / "README.md").read_text(encoding="utf-8")
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from espnet_ext.conf_dirs import locate, require_config
+from espnet_ext.config import read_config
 from tests.recipes.corpora import (
     REPO,
     SPLITS,
@@ -39,16 +41,21 @@ def num_lines(recipe: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_set_of_configurations_is_complete(name: str):
+def test_every_set_of_configurations_is_complete(name: str, monkeypatch):
+    monkeypatch.chdir(REPO / "egs2" / name / "encrl1")
     for conf_dir in ("conf", "conf/paper", "conf/e_branchformer"):
-        for model in ("teacher", "e6", "e4", "e2", "encrl", "finetune", "scratch", "decode"):
-            assert (REPO / "egs2" / name / "encrl1" / conf_dir / f"{model}.yaml").exists()
+        for config in ("teacher", "encrl", "finetune", "scratch", "decode", "e6", "e4", "e2"):
+            require_config("", f"{conf_dir}/{config}.yaml", conf_dir, student=config in ("e6", "e4", "e2"))
 
 
 @pytest.mark.parametrize("conf_dir", ["conf", "conf/paper", "conf/e_branchformer"])
 def test_teacher_and_students_have_the_same_frames(conf_dir: str):
     """Same hop and subsampling, and no time warp where frames of both are compared."""
-    configs = {path.stem: yaml.safe_load(path.read_text()) for path in (REPO / conf_dir).glob("*.yaml")}
+    configs = {
+        name: read_config(locate(f"{conf_dir}/{name}.yaml", conf_dir, student=name != "teacher"))
+        for name in ("teacher", "e6", "e4", "e2")
+    }
+    configs["encrl"] = read_config(locate(f"{conf_dir}/encrl.yaml", conf_dir))
     for name in ("e6", "e4", "e2"):
         assert configs[name]["frontend_conf"] == configs["teacher"]["frontend_conf"]
         assert configs[name]["frontend_conf"]["hop_length"] == 160
@@ -63,6 +70,7 @@ def test_teacher_and_students_have_the_same_frames(conf_dir: str):
 # ---- data preparation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "train_set", "train_splits", "parent"),
     [
@@ -86,6 +94,7 @@ def test_librispeech(corpora: Path, tmp_path: Path, name: str, train_set: str, t
     assert not (recipe / "data/.new").exists() and not (recipe / "downloads").exists()
 
 
+@pytest.mark.slow
 def test_tedlium_text_is_that_of_espnets_own_recipe(corpora: Path, tmp_path: Path):
     """Compares with prepare_data.sh as it is, which reads through sph2pipe."""
     recipe, theirs = copy_recipe("tedlium3", tmp_path), tmp_path / "espnet"
@@ -108,6 +117,7 @@ def test_tedlium_text_is_that_of_espnets_own_recipe(corpora: Path, tmp_path: Pat
     assert not list(recipe.glob("data/local*"))  # the sorted text for language models
 
 
+@pytest.mark.slow
 def test_tedlium_labels_with_blanks_give_no_words(own_corpora: Path, tmp_path: Path):
     recipe = copy_recipe("tedlium3", tmp_path)
     run(recipe, "local/data.sh", TEDLIUM3=own_corpora)
@@ -118,6 +128,7 @@ def test_tedlium_labels_with_blanks_give_no_words(own_corpora: Path, tmp_path: P
     assert {path: path.read_text() for path in recipe.glob("data/*/text")} == expected
 
 
+@pytest.mark.slow
 def test_tedlium_speaker_adaptation(corpora: Path, tmp_path: Path):
     recipe = copy_recipe("tedlium3", tmp_path)
     options = ("--data_type", "speaker-adaptation")
@@ -131,6 +142,7 @@ def test_tedlium_speaker_adaptation(corpora: Path, tmp_path: Path):
 # ---- bad input
 
 
+@pytest.mark.slow
 def test_bad_corpora_stop_the_recipe_and_prepared_data_stay(own_corpora: Path, tmp_path: Path):
     recipe = copy_recipe("librispeech_100", tmp_path)
     run(recipe, "local/data.sh", LIBRISPEECH=own_corpora)
@@ -171,6 +183,7 @@ def pack(archive: Path, source: Path, *parts: str) -> None:
             tar.add(source / part, arcname=f"{source.name}/{part}" if part != "." else source.name)
 
 
+@pytest.mark.slow
 def test_what_db_sh_names_is_completed_by_download(own_corpora: Path, tmp_path: Path):
     """Only the split that is missing is fetched, beside what is there."""
     archive = tmp_path / "mirror/12/dev-other.tar.gz"
@@ -186,6 +199,7 @@ def test_what_db_sh_names_is_completed_by_download(own_corpora: Path, tmp_path: 
     assert sorted(path.name for path in own_corpora.glob("[!.]*")) == ["LibriSpeech", "TEDLIUM_release-3"]
 
 
+@pytest.mark.slow
 def test_tedlium_download_continues_and_is_checked(corpora: Path, tmp_path: Path):
     archive = tmp_path / "mirror/51/TEDLIUM_release-3.tgz"
     pack(archive, corpora / "TEDLIUM_release-3", ".")
@@ -213,6 +227,7 @@ def test_tedlium_download_continues_and_is_checked(corpora: Path, tmp_path: Path
 # ---- a new corpus
 
 
+@pytest.mark.slow
 def test_the_worked_example_of_the_documentation(corpora: Path, tmp_path: Path):
     """Does what docs/recipes.md says, with its own words."""
     copy_recipe("librispeech_100", tmp_path)

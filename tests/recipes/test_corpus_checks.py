@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet_ext.bin.check_corpus import main as check_corpus
+from espnet_ext.cli import check as check_verb
 from espnet_ext.data.tedlium import plain_line
 from espnet_ext.errors import UserError
 from tests.recipes.corpora import UTTS_PER_CHAPTER, contents, shift_last_segment, stm_of
@@ -113,8 +113,8 @@ def test_bad_corpora_are_named_and_nothing_is_changed(own_corpora: Path, case: s
     spoil(own_corpora)
     before = contents(own_corpora)
     with pytest.raises(UserError) as caught:
-        check_corpus(["--layout", "librispeech", str(own_corpora / "LibriSpeech/dev-clean")])
-        check_corpus(["--layout", "tedlium", str(own_corpora / "TEDLIUM_release-3/legacy/dev")])
+        check_verb.main(["corpus", "--layout", "librispeech", str(own_corpora / "LibriSpeech/dev-clean")])
+        check_verb.main(["corpus", "--layout", "tedlium", str(own_corpora / "TEDLIUM_release-3/legacy/dev")])
     assert all(part in str(caught.value) for part in expected), str(caught.value)
     assert contents(own_corpora) == before
 
@@ -122,7 +122,7 @@ def test_bad_corpora_are_named_and_nothing_is_changed(own_corpora: Path, case: s
 def test_segments_that_end_a_little_late_and_repeated_lines_pass(own_corpora: Path, capsys: pytest.CaptureFixture[str]):
     shift_last_segment(own_corpora, 0.2)
     append(stm_of(own_corpora), last_line(stm_of(own_corpora)) + "\n")  # join_suffix.py drops it
-    check_corpus(["--layout", "tedlium", str(own_corpora / "TEDLIUM_release-3/legacy/dev")])
+    check_verb.main(["corpus", "--layout", "tedlium", str(own_corpora / "TEDLIUM_release-3/legacy/dev")])
     assert "2 segments end after the audio" in capsys.readouterr().err
 
 
@@ -148,10 +148,10 @@ def test_what_is_ignored_may_be_in_any_encoding(own_corpora: Path, tmp_path: Pat
     noise = b"x 1 y 0 1 <o,,> ignore_time_segment_in_scoring caf\xe9\n"
     stm_of(own_corpora).write_bytes(noise + stm_of(own_corpora).read_bytes().removesuffix(b"\n"))
     options = ("--plain_stm", str(tmp_path / "plain"), str(own_corpora / "TEDLIUM_release-3/legacy/dev"))
-    check_corpus(["--layout", "tedlium", *options])
+    check_verb.main(["corpus", "--layout", "tedlium", *options])
     (written,) = (tmp_path / "plain/dev/stm").iterdir()
     assert written.read_bytes() == stm_of(own_corpora).read_bytes() + b"\n"  # ESPnet's script joins the files
     with pytest.raises(UserError, match="stm exists; remove it"):
-        check_corpus(["--layout", "tedlium", *options])
+        check_verb.main(["corpus", "--layout", "tedlium", *options])
     with pytest.raises(UserError, match="--plain_stm belongs to --layout tedlium"):
-        check_corpus(["--layout", "librispeech", *options])
+        check_verb.main(["corpus", "--layout", "librispeech", *options])

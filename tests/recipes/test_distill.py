@@ -37,6 +37,7 @@ def make_folder(root: Path) -> None:
     student = {key: value for key, value in model_conf(2).items() if key != "normalize"}
     for name, content in (("encrl", encrl), ("e6", student)):
         (root / f"conf/{name}.yaml").write_text(yaml.safe_dump(content))
+    (root / "student.yaml").write_text(yaml.safe_dump(student))
     soundfile.write(root / "talk.wav", rng.standard_normal(44100) / 10, 44100)
 
 
@@ -79,7 +80,7 @@ def test_it_is_the_training_of_the_command(page):
     config |= {"output_dir": "exp/command", "teacher": "exp/asr_teacher"}
     known = {key: value for key, value in config.items() if key not in ("config", "required", "version", "distributed")}
     (root / "command.yaml").write_text(yaml.safe_dump(known))
-    call = [sys.executable, "-m", "espnet_ext.bin.encrl_train", "--config", "command.yaml"]
+    call = [sys.executable, "-m", "espnet_ext.encrl.train", "--config", "command.yaml"]
     done = subprocess.run(call, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     ours, theirs = (torch.load(root / f"exp/{name}/1epoch.pth") for name in ("encrl", "command"))

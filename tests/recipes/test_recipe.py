@@ -106,7 +106,7 @@ def test_an_identical_run_keeps_everything_and_is_short(finished):
         now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 15
     )  # seconds of the CPU, whatever runs beside it
     assert str(finished / "RESULTS_run.md") in output and "Best small model: e1" in output and "| e1 " in output
-    assert f"    cd {finished} && . ./path.sh\n    python3 -m espnet_ext.bin.transcribe --model exp/asr_e1" in output
+    assert f"    cd {finished} && . ./path.sh\n    python3 -m espnet_ext transcribe --model exp/asr_e1" in output
     assert "Decoded with valid.cer_ctc.ave.pth, results in greedy_" in (finished / "RESULTS.md").read_text()
 
 
@@ -322,7 +322,7 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
     [
         (("--finetune_arg", "x"), "did you mean --finetune_args"),
         (("--asr_config", "x"), "set by the recipe"),
-        (("--students", "e7"), "conf/e7.yaml does not exist"),
+        (("--students", "e7"), "conf/e7.yaml does not exist neither as a file nor in conf/students.yaml; valid"),
         (("--student_source", "magic"), "'magic' is not"),
         (("--decoder", "magic"), "'magic' is not"),
         (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),

@@ -85,7 +85,7 @@ class Recipe:
 
         With `speakers`, the utterances belong to that many speakers in turn.
         """
-        from espnet_ext.bin import score
+        from espnet_ext.score.by_jiwer import score_by_jiwer
 
         references = references or REFERENCES
         ref = self.root / "dump" / test_set / "text"
@@ -104,4 +104,4 @@ class Recipe:
                 wrong_words -= 1
             lines.append(f"{name} {' '.join(words)}\n")
         (folder / "text").write_text("".join(lines))
-        score.main(["--ref", str(ref), "--decode_dir", str(folder)])
+        score_by_jiwer(ref, folder)

@@ -9,9 +9,9 @@ from espnet_ext.errors import UserError
 from espnet_ext.report.collect import Experiment
 from espnet_ext.report.compare import Comparison
 from espnet_ext.report.lineage import Lineage, Training
-from espnet_ext.report.scores import Score, Utterance
 from espnet_ext.report.size import Size
 from espnet_ext.report.system import System, check_comparable
+from espnet_ext.score.results import Score, Utterance
 
 WORDS = 20
 

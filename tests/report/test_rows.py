@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet_ext.bin import report
+from espnet_ext.cli import report
 from espnet_ext.errors import UserError
 
 CTC = [{"loss": 9.0, "cer_ctc": 0.5}, {"loss": 4.0, "cer_ctc": 0.2}]
@@ -141,7 +141,7 @@ def test_options_that_do_not_go_together(recipe, capsys):
         report.main(["--rows", "rows.yaml", "--test_sets", "test"])
     with pytest.raises(UserError, match="--inference_tag: is missing"):
         report.main(["--exp_dirs", "exp/x"])
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="not allowed with argument"):
         report.main(["--rows", "rows.yaml", "--exp_dirs", "exp/x"])
     with pytest.raises(UserError, match="nowhere.yaml does not exist"):
         report.main(["--rows", "nowhere.yaml"])

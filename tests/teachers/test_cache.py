@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 
-from espnet_ext.bin import cache_teacher
+from espnet_ext.cli import cache as cache_verb
 from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import MANIFEST, check_cache
@@ -52,7 +52,7 @@ def cache(teacher_exp, data_dir, output: Path, *options: str) -> Path:
     config = output.parent / "encrl.yaml"
     config.write_text(json.dumps({"criteria": CRITERIA}))
     cmd = ["--teacher", teacher_exp, "--data_dir", data_dir, "--output_dir", output, "--config", config]
-    cache_teacher.main([*map(str, cmd), "--shard_size", "2", *options])
+    cache_verb.main([*map(str, cmd), "--shard_size", "2", *options])
     return output
 
 
@@ -139,7 +139,7 @@ def test_two_processes_write_the_same(teacher_exp, data_dir, tmp_path):
 
 def test_two_calls_at_once_write_one_cache(teacher_exp, data_dir, tmp_path):
     (tmp_path / "encrl.yaml").write_text(json.dumps({"criteria": CRITERIA}))
-    command = [sys.executable, "-m", "espnet_ext.bin.cache_teacher", "--teacher", teacher_exp, "--data_dir", data_dir]
+    command = [sys.executable, "-m", "espnet_ext", "cache", "--teacher", teacher_exp, "--data_dir", data_dir]
     command += ["--output_dir", tmp_path / "cache", "--config", tmp_path / "encrl.yaml", "--shard_size", "2"]
     calls = [subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [call.communicate()[0] for call in calls]
@@ -158,14 +158,14 @@ def test_a_process_that_cannot_start_is_an_error(teacher_exp, data_dir, tmp_path
 def test_a_cache_that_holds_more_serves_and_one_begun_otherwise_is_refused(teacher_exp, data_dir, tmp_path, capfd):
     directory = cache(teacher_exp, data_dir, tmp_path / "cache")
     fewer = ["--teacher", teacher_exp, "--data_dir", data_dir, "--output_dir", directory, "--shard_size", "3"]
-    cache_teacher.main(list(map(str, fewer)))  # without the layer, in other shards
+    cache_verb.main(list(map(str, fewer)))  # without the layer, in other shards
     assert "already complete" in capfd.readouterr().out
     with pytest.raises(UserError, match="another teacher, dtype or data"):
-        cache_teacher.main([*map(str, fewer), "--dtype", "int8"])
+        cache_verb.main([*map(str, fewer), "--dtype", "int8"])
     (directory / "shards").mkdir()
     (directory / MANIFEST).rename(directory / "shards" / MANIFEST)
     with pytest.raises(UserError, match="was begun for another .* --shard_size; delete it"):
-        cache_teacher.main(list(map(str, fewer)))
+        cache_verb.main(list(map(str, fewer)))
 
 
 def test_a_cache_that_does_not_fit_is_refused(teacher_exp, data_dir, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from espnet_ext.bin import check_teacher
+from espnet_ext.cli import check as check_verb
 from espnet_ext.encoder.outputs import Outputs
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.finite import not_finite
@@ -43,7 +43,9 @@ def data_dir(tmp_path) -> Path:
 
 
 def check(teacher: Path, data_dir: Path) -> None:
-    check_teacher.main(["--teacher", str(teacher), "--data_dir", str(data_dir), "--output", str(data_dir / "shown")])
+    check_verb.main(
+        ["teacher", "--teacher", str(teacher), "--data_dir", str(data_dir), "--output", str(data_dir / "shown")]
+    )
 
 
 @pytest.mark.parametrize("weight", ["encoder.after_norm.weight", "ctc.ctc_lo.weight"])

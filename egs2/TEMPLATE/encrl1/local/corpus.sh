@@ -124,7 +124,7 @@ publish() { # [--option value]... <directory to check>...
         options+=("$1" "$2")
         shift 2
     done
-    python3 -m espnet_ext.bin.check_data --nj "${nj}" "${options[@]}" "${@/#/${staging}/}"
+    python3 -m espnet_ext check data --nj "${nj}" "${options[@]}" "${@/#/${staging}/}"
     for dir in "${staging}"/*; do
         rm -rf "data/${dir##*/}"
         mv "${dir}" data

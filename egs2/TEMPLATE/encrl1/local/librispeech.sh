@@ -40,7 +40,7 @@ need_splits() { # <variable> <split>...
 # Checks splits of corpus_dir, then makes a data directory of each, named with _ for -, by ESPnet's script.
 prepare_splits() { # <split>...
     local split dset num_utts
-    python3 -m espnet_ext.bin.check_corpus --layout librispeech "${@/#/${corpus_dir}/}"
+    python3 -m espnet_ext check corpus --layout librispeech "${@/#/${corpus_dir}/}"
     # data_prep.sh wants to see a program `flac`, but only the commands it writes for other recipes would use it.
     if ! command -v flac > /dev/null; then
         mkdir "${staging}/.bin"

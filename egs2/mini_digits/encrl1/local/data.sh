@@ -25,15 +25,14 @@ EOF
 )
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 
 if [ $# -ne 0 ]; then
     log "Error: No positional arguments are required."
     exit 2
 fi
-
-# shellcheck source=/dev/null
-. ./path.sh
 
 python3 -m espnet_ext.bin.make_digits --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
     --num_test "${num_test}" --snr_db="${snr_db}" --seed "${seed}" --nj "${nj}"
@@ -50,6 +49,6 @@ for dset in train valid test; do
     utils/utt2spk_to_spk2utt.pl "data/${dset}/utt2spk" > "data/${dset}/spk2utt"
     utils/validate_data_dir.sh --no-feats "data/${dset}"
 done
-python3 -m espnet_ext.bin.check_data --nj "${nj}" data/train data/valid data/test
+python3 -m espnet_ext check data --nj "${nj}" data/train data/valid data/test
 
 log "Successfully finished. [elapsed=${SECONDS}s]"

@@ -21,11 +21,11 @@ EOF
 )
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 [ $# -eq 0 ] || die "No positional arguments are required."
 [[ " legacy speaker-adaptation " == *" ${data_type} "* ]] || die "--data_type: '${data_type}' is not legacy or speaker-adaptation."
-# shellcheck source=/dev/null
-. ./path.sh
 
 find_corpus TEDLIUM3 TEDLIUM_release-3
 if ${may_download} && [ ! -d "${corpus_dir}" ]; then
@@ -45,7 +45,7 @@ if [ "${data_type}" = legacy ] && [ "${num_talks}" -ne 2370 ]; then
 fi
 plain_stm=$(mktemp -d) # transcripts whose labels are one word, as ESPnet's script takes them
 trap 'rm -rf "${plain_stm}"' EXIT
-python3 -m espnet_ext.bin.check_corpus --layout tedlium --nj "${nj}" --plain_stm "${plain_stm}" \
+python3 -m espnet_ext check corpus --layout tedlium --nj "${nj}" --plain_stm "${plain_stm}" \
     "${corpus_dir}/${data_type}"/{train,dev,test}
 
 # ESPnet's prepare_data.sh writes data/<set>.orig where it runs, and at its end it sorts the gigabytes of text for language models,
