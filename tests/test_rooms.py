@@ -6,12 +6,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "espnet_ext"
 # From the street to the cellar: a package or a module of its own, each may import those after it.
 ROOMS = (
-    "__main__ cli espnet_ext experiments recipe publish export report decode encrl teachers score checkpoints "
-    "data audio autoload encoder losses record required warmup train_log config directories files local_paths "
+    "__main__ cli espnet_ext experiments recipe publish export report decode encrl teachers autoload score checkpoints "
+    "data audio encoder losses record required conf_dirs warmup train_log config directories files local_paths "
     "yaml_limits quiet constants errors"
 ).split()
 # Arrows that climb, and why.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("checkpoints/derive.py", "espnet_ext.autoload"): "registers our encoders where no .pth file has done it",
+}
 
 
 def room(module: str) -> str:

@@ -238,7 +238,7 @@ def train_once(
             check_checkpoint(start)  # ESPnet would train on from damaged weights
         former = Record.read(exp_dir)
         record = Record.begin(exp_dir, training.kind, now, **training.about)
-        _say_other_code(former, record, say)
+        say_other_code(former, record, say)
         told, began = exp_dir / TOLD, time.monotonic()
         write_config(now["config"], told)
         say(f"log: {exp_dir}/train.log{terminal.count(at_once)}")
@@ -251,7 +251,14 @@ def train_once(
         record.finish(training.outputs, cost=cost(exp_dir))
 
 
-def _say_other_code(former: Record | None, record: Record, say: Callable[[str], None]) -> None:
+def say_other_code(former: Record | None, record: Record, say: Callable[[str], None]) -> None:
+    """Says that a training goes on with another version of the code than it was begun with.
+
+    Args:
+        former: its record of before.
+        record: its present record.
+        say: shows a line.
+    """
     if former is not None and _is_begun(former):
         before, now = former.content.get("code", "an earlier one"), record.content["code"]
         if before != now:
