@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from espnet_ext.cli.options import MODEL, Parser, add_flag
+from espnet_ext.cli.options import MODEL, TEACHER, Parser, add_flag
 from espnet_ext.quiet import quiet_espnet
 
 LAYERS = """\
@@ -84,7 +84,7 @@ def get_parser() -> Parser:
     pruned.add_argument("--output_dir", type=Path, required=True, help=OUTPUT)
 
     link = actions.add_parser("link", description=LINK, help="A model from elsewhere, linked")
-    link.add_argument("--source", required=True, help=f"The model from elsewhere: {MODEL}")
+    link.add_argument("--source", required=True, help=f"The model from elsewhere, as {TEACHER}")
     link.add_argument("--output_dir", type=Path, required=True, help=OUTPUT)
 
     tokens = actions.add_parser("tokens", description=TOKENS, help="The tokens of a model from elsewhere")
@@ -123,10 +123,9 @@ def _pruned(args: Namespace) -> str:
 
 
 def _link(args: Namespace) -> str:
-    from espnet_ext.checkpoints.link import link_model
+    from espnet_ext.teachers.link import link_teacher
 
-    link_model(args.source, args.output_dir)
-    return str(args.output_dir / "model.pth")
+    return str(link_teacher(args.source, args.output_dir))
 
 
 def _tokens(args: Namespace) -> str:

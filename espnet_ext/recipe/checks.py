@@ -10,6 +10,7 @@ from espnet_ext.conf_dirs import require_config
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.publish import check_publication
 from espnet_ext.record import Record
+from espnet_ext.teachers.source import FAMILIES, Source
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -70,18 +71,46 @@ def check_gpu(recipe: "Recipe", option: str, instead: str) -> None:
 
 
 def check_teacher(recipe: "Recipe") -> None:
-    """Raises a `UserError` for a --teacher that does not exist, without asking a hub for a mistyped path."""
-    source = recipe.options.teacher
-    if not source or not recipe.options.needs_teacher:
+    """Raises a `UserError` for a --teacher that cannot serve, without asking a hub for a mistyped path."""
+    if not recipe.options.teacher or not recipe.options.needs_teacher:
         return
+    if recipe.names.has_foreign_teacher:
+        _check_foreign_teacher(recipe)
+        return
+    source = Source.parse(recipe.options.teacher).location
     if not Path(source).exists() and (not _is_tag(source) or Path(source.split("/")[0]).is_dir()):
         near = _nearest(Path(source))
         raise UserError(f"--teacher: {source} does not exist{near and f'; did you mean {near}?'}")
     record = Record.read(recipe.names.teacher_exp)
-    if record is None or record.damaged() or record.made_of.get("teacher") != source:
+    if record is None or record.damaged() or record.made_of.get("teacher") != recipe.options.teacher:
         from espnet_ext.checkpoints.find import find_model_files
 
         find_model_files(source)
+
+
+def _check_foreign_teacher(recipe: "Recipe") -> None:
+    options, source = recipe.options, Source.parse(recipe.options.teacher)
+    family = FAMILIES[source.family]
+    source.check_packages()
+    is_path = source.location.startswith((".", "/")) or source.family == "owsm_ctc"
+    if is_path and not Path(source.location).exists() and not _is_tag(source.location):
+        raise UserError(f"--teacher: {source.location} does not exist; {source.family}: takes {family.takes}")
+    if not options.students or "teacher" in options.student_source:
+        raise UserError(
+            f"--teacher {options.teacher}: students learn from it by EncRL alone, as its layers are none of ESPnet's; "
+            "name --students, with --student_source encrl or scratch"
+        )
+    if family.has_head or not recipe.needs_encrl:
+        return
+    from espnet_ext.recipe.encrl import training
+
+    criteria = training(recipe).config.merged().get("criteria") or []
+    if wrong := [str(entry.get("loss")) for entry in criteria if entry.get("on") in ("logits", "log_probs")]:
+        raise UserError(
+            f"--teacher {options.teacher}: {source.family} has no CTC output, with which the criteria "
+            f"{', '.join(wrong)} of --encrl_config compare; give criteria on 'encoder' only, e.g. --encrl_config "
+            '"conf/encrl.yaml conf/criteria/clip.yaml"'
+        )
 
 
 def _is_tag(source: str) -> bool:

@@ -55,7 +55,7 @@ def check_teacher(recipe: "Recipe", teacher: Path) -> None:
         output = recipe.log_dir / f"check_teacher.{os.getpid()}.txt"  # several runs may share the teacher
         gpus = int(options.gpu_inference)
         log = output.with_suffix(".log")
-        words = ("--teacher", str(teacher), "--data_dir", str(options.data / options.valid_set))
+        words = ("--teacher", recipe.names.teacher_name, "--data_dir", str(options.data / options.valid_set))
         words += ("--audio_format", options.audio_format, "--ngpu", str(gpus), "--output", str(output))
         kind = "cuda_cmd" if gpus else "decode_cmd"
         call = recipe.submit(kind, gpus, log, "check", "teacher", *words)
@@ -86,7 +86,7 @@ def cache_teacher(recipe: "Recipe", told: Path) -> list[str]:
         log.unlink(missing_ok=True)
         call = recipe.submit(
             "cuda_cmd" if options.ngpu else "train_cmd", options.ngpu, log, "cache",
-            "--teacher", str(recipe.names.teacher_model), "--config", str(told), "--data_dir", str(options.data / name),
+            "--teacher", recipe.names.teacher_name, "--config", str(told), "--data_dir", str(options.data / name),
             "--output_dir", str(directory), "--dtype", options.teacher_cache_dtype,
             "--audio_format", options.audio_format, "--nj", str(jobs), "--ngpu", str(options.ngpu),
         )  # fmt: skip
@@ -173,7 +173,7 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
         *python, "-m", "espnet2.bin.launch", "--cmd", f"{cuda} --name {job}", "--log", str(log),
         "--ngpu", str(options.ngpu), "--num_nodes", str(options.num_nodes),
         "--init_file_prefix", f"{exp_dir}/.dist_init_", "--multiprocessing_distributed", "true", "--",
-        *python, "-m", "espnet_ext.encrl.train", "--config", str(told), "--teacher", str(names.teacher_model),
+        *python, "-m", "espnet_ext.encrl.train", "--config", str(told), "--teacher", names.teacher_name,
         "--students", *students, "--use_preprocessor", "true", "--resume", "true", "--output_dir", str(exp_dir),
         "--bpemodel", str(names.token_dir / "bpe.model") if options.token_type == "bpe" else "none",
         "--token_type", options.token_type, "--token_list", str(names.token_dir / "tokens.txt"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from espnet_ext.conf_dirs import config_name
 from espnet_ext.recipe.options import Options
+from espnet_ext.teachers.source import ESPNET, Source
 
 MAX_NAME = 64  # of a directory; what is longer ends in a hash of the whole
 
@@ -87,10 +88,21 @@ class Names:
         tag = _config_tag(options.teacher_config, "teacher")
         return self._directory(f"asr_teacher{tag}_{self.suffix}{_clean(options.teacher_args)}{options.sp}")
 
+    @cached_property
+    def has_foreign_teacher(self) -> bool:
+        """Whether the teacher is no ESPnet ASR model: nothing but EncRL takes it."""
+        return bool(self.options.teacher) and Source.parse(self.options.teacher).family != ESPNET
+
     @property
     def teacher_model(self) -> Path:
-        """Checkpoint of the teacher."""
-        return self.teacher_exp / ("model.pth" if self.options.teacher else self.options.inference_asr_model)
+        """Checkpoint of the teacher; of a foreign one the file that tells what it is."""
+        linked = "teacher.json" if self.has_foreign_teacher else "model.pth"
+        return self.teacher_exp / (linked if self.options.teacher else self.options.inference_asr_model)
+
+    @property
+    def teacher_name(self) -> str:
+        """What commands are told as `--teacher`."""
+        return self.options.teacher if self.has_foreign_teacher else str(self.teacher_model)
 
     @cached_property
     def encrl_tag(self) -> str:
@@ -119,7 +131,7 @@ class Names:
         return self._directory(name)
 
     def models(self, encrl_exp: Path) -> list[Model]:
-        """Returns all models of the run, the teacher first.
+        """Returns all models of the run, the teacher first unless it is a foreign one.
 
         Args:
             encrl_exp: EncRL training that students start from.
@@ -129,7 +141,8 @@ class Names:
             for name in self.options.students
             for source in dict.fromkeys(self.options.student_source)
         ]
-        return [*([self._teacher()] if self.options.needs_teacher else []), *students]
+        decodes_teacher = self.options.needs_teacher and not self.has_foreign_teacher
+        return [*([self._teacher()] if decodes_teacher else []), *students]
 
     def from_scratch(self) -> list[Model]:
         """Returns the students as they would be trained from scratch, to compare with."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from espnet_ext.conf_dirs import locate, require_config, require_directory
 from espnet_ext.errors import UserError, did_you_mean
+from espnet_ext.teachers.source import HELP
 
 Words = tuple[str, ...]
 SOURCES = ("encrl", "scratch", "teacher")
@@ -63,7 +64,7 @@ class Options:
         'Models. A config may be several files, e.g. "conf/encrl.yaml conf/criteria/clip.yaml": later ones overwrite.',
     )
     teacher: str = _option(
-        "", "Large model: experiment directory, checkpoint, packed zip or model-zoo tag (default: train one here)."
+        "", f"Large model that students learn from, as family:location. Without it one is trained. {HELP}."
     )
     teacher_config: Words = _option((), "Config of the teacher trained here (default: <conf_dir>/teacher.yaml).")
     teacher_args: str = _option(

@@ -10,6 +10,7 @@ from espnet_ext.recipe.lineage import checkpoint_digest, encrl_of
 from espnet_ext.recipe.names import Model
 from espnet_ext.recipe.processes import locked
 from espnet_ext.record import Record
+from espnet_ext.teachers.source import Source
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
 
 
 def link_teacher(recipe: "Recipe") -> None:
-    """Makes what --teacher names an experiment directory: config.yaml and a link to the checkpoint."""
+    """Makes what --teacher names an experiment directory, see `espnet_ext.teachers.link`."""
     directory, source = recipe.names.teacher_exp, recipe.options.teacher
     made_of = {"config": {}, "teacher": source}
+    if recipe.names.has_foreign_teacher:
+        made_of["files"] = Source.parse(source).file_states()
     record = Record.read(directory)
     if record is not None and record.is_finished and not record.changes(made_of):
         return
     record = Record.begin(directory, "teacher", made_of, model="teacher", init="teacher", differs={"teacher": source})
     recipe.step("teacher", recipe.verb("derive", "link", "--source", source, "--output_dir", str(directory)))
-    record.finish(["model.pth", "config.yaml"])
+    record.finish([recipe.names.teacher_model.name] + ([] if recipe.names.has_foreign_teacher else ["config.yaml"]))
 
 
 def train_student(recipe: "Recipe", model: Model, training: "Training | None", read: Mapping[str, str]) -> None:

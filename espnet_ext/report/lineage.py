@@ -9,6 +9,7 @@ from espnet_ext.config import read_config
 from espnet_ext.errors import UserError
 from espnet_ext.record import RECORD, Record
 from espnet_ext.teachers.cache import ENCODER, MANIFEST
+from espnet_ext.teachers.source import ESPNET, Source
 from espnet_ext.train_log import EpochStats
 
 
@@ -120,8 +121,8 @@ def _teacher_of(encrl_dir: Path, notes: list[str]) -> Training | None:
     config = read_config(encrl_dir / "config.yaml")
     if (start := config.get("student_init")) not in (None, "teacher", "auto"):
         notes.append(f"its EncRL began with layers of {start}, whose training is in no column")
-    if config.get("teacher") is None:
-        return None
+    if config.get("teacher") is None or Source.parse(config["teacher"]).family != ESPNET:
+        return None  # a teacher of another library has no training here
     path = _from_recipe(encrl_dir, config["teacher"])
     return _training(path if path.is_dir() else path.parent)
 

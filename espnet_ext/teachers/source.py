@@ -25,6 +25,7 @@ class Family:
         packages: that it imports and that `extra` installs.
         extra: of pyproject.toml.
         options: names that may follow the location, with what they mean.
+        has_head: whether its models have a CTC output.
     """
 
     module: str
@@ -32,6 +33,7 @@ class Family:
     packages: tuple[str, ...] = ()
     extra: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    has_head: bool = True
 
 
 ESPNET = "espnet"
@@ -56,6 +58,7 @@ FAMILIES = {
         "espnet_ext.teachers.whisper:WhisperTeacher",
         "size such as base, file of openai-whisper (.pt), or directory of CTranslate2 as faster-whisper reads it",
         options={"language": "e.g. de; default: detected", "beam": "hypotheses of the decoder; default: 5"},
+        has_head=False,
     ),
 }
 HELP = "; ".join(f"{name}: {family.takes}" for name, family in FAMILIES.items())
@@ -105,6 +108,13 @@ class Source:
         if not location:
             raise UserError(f"teacher {text}: nothing stands after {name}: ({family.takes})")
         return cls(name, location, options)
+
+    def file_states(self) -> dict[str, str]:
+        """Returns what changes when somebody writes to a local model: size and time of each file, by name."""
+        path = Path(self.location)
+        files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+        stats = {file.name: file.stat() for file in files if file.is_file()}
+        return {name: f"{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats.items()}
 
     def check_packages(self) -> None:
         """Checks that the packages of the family are installed.

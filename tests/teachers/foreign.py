@@ -72,7 +72,7 @@ WHISPER = {
     "encoder_ffn_dim": 16,
     "decoder_ffn_dim": 16,
     "num_mel_bins": 80,
-    "max_target_positions": 64,
+    "max_target_positions": 448,
 }
 
 
@@ -127,7 +127,7 @@ def save_openai_whisper(path: Path, seed: int = 0) -> Path:
     from whisper.model import ModelDimensions, Whisper
 
     torch.manual_seed(seed)
-    model = Whisper(ModelDimensions(80, 1500, 16, 2, 2, 51865, 64, 16, 2, 1))
+    model = Whisper(ModelDimensions(80, 1500, 16, 2, 2, 51865, 448, 16, 2, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     for parameter in model.parameters():  # the library leaves the positions of the decoder as memory held them
         torch.nn.init.normal_(parameter, std=0.3)
@@ -144,15 +144,17 @@ def save_transformers_whisper(directory: Path, seed: int = 0) -> Path:
     model = WhisperForConditionalGeneration(WhisperConfig(**WHISPER, **special, vocab_size=51865, init_std=0.3)).eval()
     tokenizer = _whisper_tokenizer()
     ids = tokenizer.get_vocab()
-    model.generation_config.update(
-        lang_to_id={token: ids[token] for token in ("<|en|>", "<|de|>")},
-        task_to_id={task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
-        no_timestamps_token_id=ids["<|notimestamps|>"],
-        is_multilingual=True,
-        suppress_tokens=[],
-        begin_suppress_tokens=[],
-        max_length=20,
-    )
+    generation = {
+        "lang_to_id": {token: ids[token] for token in ("<|en|>", "<|de|>")},
+        "task_to_id": {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
+        "no_timestamps_token_id": ids["<|notimestamps|>"],
+        "is_multilingual": True,
+        "suppress_tokens": [],
+        "begin_suppress_tokens": [],
+        "max_length": 20,
+    }
+    for key, value in generation.items():
+        setattr(model.generation_config, key, value)
     model.save_pretrained(directory)
     WhisperFeatureExtractor().save_pretrained(directory)
     tokenizer.save_pretrained(directory)

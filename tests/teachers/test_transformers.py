@@ -39,7 +39,7 @@ def test_outputs_are_those_of_the_library_in_ragged_batches(saved):
     kind, directory = saved
     teacher = Teacher.from_pretrained(f"transformers:{directory}")
     speech, lengths = noise_batch()
-    names = ["encoder"] if kind.startswith("sew") else NAMES  # its layers have half the frames
+    names = ["encoder"] if kind.startswith("sew") else list(NAMES)  # its layers have half the frames
     names += ["logits"] if teacher.has_head else []
     found = teacher(speech, lengths, names)
     assert teacher.num_layers == 4 and teacher.width == 16 == found.encoder.size(-1)
@@ -49,7 +49,7 @@ def test_outputs_are_those_of_the_library_in_ragged_batches(saved):
         frames = int(found.lengths[row])
         # Extractors of spectra pad to whole frames, of which the library's masks leave out the last.
         assert all(len(expected[name]) - frames in (0, 1) for name in ("logits", "encoder") if name in expected)
-        assert abs(frames - samples / teacher.frame_samples) <= 1.5
+        assert abs(frames - samples / teacher.frame_samples) <= 2
         for name in names:
             key = name.replace("1/2", "2/4").replace("1/1", "4/4")
             if key in expected:
@@ -108,7 +108,9 @@ def test_text_is_what_the_tokenizer_says(tmp_path):
         inputs = processor(signal.numpy(), sampling_rate=16000, return_tensors="pt")
         with torch.no_grad():
             logits = teacher.model(**inputs).logits
-        assert transcript.text == processor.batch_decode(logits.argmax(dim=-1))[0].strip() != ""
+        assert (
+            transcript.text == processor.batch_decode(logits.argmax(dim=-1), skip_special_tokens=True)[0].strip() != ""
+        )
         expected = logits.log_softmax(dim=-1).max(dim=-1).values.mean().exp()
         assert transcript.confidence == pytest.approx(expected.item(), rel=1e-4)
 
@@ -200,7 +202,7 @@ def test_layers_of_another_frame_rate_are_refused(tmp_path):
         (lambda d: (d / "config.json").unlink(), "has no config.json"),
         (lambda d: (d / "preprocessor_config.json").unlink(), "is no model of speech"),
         (lambda d: (d / "model.safetensors").write_bytes(b"nothing"), "cannot be loaded"),
-        (lambda d: (d / "model.safetensors").unlink(), "has no weights"),
+        (lambda d: (d / "model.safetensors").unlink(), "no file named model.safetensors"),
         (
             lambda d: (d / "config.json").write_text(
                 (d / "config.json").read_text().replace('"num_hidden_layers": 4', '"num_hidden_layers": 5')
