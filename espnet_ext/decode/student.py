@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espnet_ext.data.words import Word
 from espnet_ext.decode.audio import array_blocks, read_blocks
 from espnet_ext.decode.long_audio import transcribe, window_samples
 from espnet_ext.decode.recognizer import Recognizer, open_recognizer
-from espnet_ext.decode.words import Word
 from espnet_ext.errors import UserError
 
 if TYPE_CHECKING:

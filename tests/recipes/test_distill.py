@@ -16,7 +16,8 @@ from espnet_ext import Student, distill
 from espnet_ext.errors import UserError
 from tests.pages import code_of
 from tests.recipes.tiny_conf import CRITERIA, TRAINING
-from tests.tiny import model_conf, save_experiment
+from tests.teachers.foreign import save
+from tests.tiny import TOKENS, model_conf, save_experiment
 
 SETS = {"train": "dump/raw/train", "valid": "dump/raw/dev"}
 
@@ -108,6 +109,22 @@ def test_the_same_call_goes_on_or_opens_what_is_there(page, monkeypatch):
         distill(**arguments, max_epoch=2, keep_nbest_models=2)
     kept = distill(**arguments, max_epoch=2, keep_nbest_models=2, on_change="keep")
     assert kept["e6"].source == "exp/encrl/e6"
+
+
+@pytest.mark.slow
+def test_a_teacher_of_another_library(folder):
+    """Its tokens are none of the student's, so the encoders are compared."""
+    pytest.importorskip("transformers")
+    teacher = f"transformers:{save(folder / 'model', 'wav2vec2_group')}"
+    Path("tokens.txt").write_text("".join(f"{token}\n" for token in TOKENS))
+    given = {"students": {"e6": "conf/e6.yaml"}, **SETS, "token_list": "tokens.txt", "token_type": "char"}
+    with pytest.raises(UserError, match="needs the same token list"):
+        distill(teacher, **given, output_dir="exp/both")
+    students = distill(teacher, **given, output_dir="exp/encrl", criteria=CRITERIA[:1])
+    assert students["e6"].tokens == TOKENS
+    with pytest.raises(UserError, match=r"something else: parents.teacher"):
+        save(folder / "other", "wav2vec2_group", seed=1)
+        distill(f"transformers:{folder}/other", **given, output_dir="exp/encrl", criteria=CRITERIA[:1])
 
 
 CASES = {
