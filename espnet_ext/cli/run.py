@@ -33,7 +33,7 @@ def main(words: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, *hang_up):
         signal.signal(number, signal.default_int_handler)
     try:
-        recipe.run()
+        recipe.run_stages()
     except KeyboardInterrupt:
         from espnet_ext.recipe.processes import end_children
 

@@ -55,9 +55,9 @@ def main(words: list[str]) -> None:
     if args.window_sec < 4 * args.context_sec or args.context_sec <= 0:
         raise UserError("--window_sec must be at least four times --context_sec, which must be > 0")
     from espnet_ext.decode.files import transcribe_files
-    from espnet_ext.decode.recognizer import open_recognizer
+    from espnet_ext.decode.student import Student
 
-    open_model = partial(open_recognizer, args.model, "cuda" if args.ngpu else "cpu")
+    open_model = partial(Student.from_pretrained, args.model, "cuda" if args.ngpu else "cpu")
     transcribe_files(args.audio, open_model, args.format, args.output_dir, args.window_sec, args.context_sec)
 
 

@@ -1,6 +1,6 @@
 """Reads any audio file as blocks of one channel at a model's sampling rate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ SUFFIXES = (
 )
 
 _LONGEST_SEC = 1e6
+_CHUNK = 1 << 16  # samples
 
 
 def find_audio(paths: list[Path]) -> dict[Path, Path]:
@@ -91,23 +92,58 @@ def read_blocks(path: Path, sample_rate: int, block: int, overlap: int) -> Itera
         UserError: it cannot be read, samples are missing (where its format tells), or are not finite.
     """
     with open_recording(path) as recording:
-        downmix, resampler = Downmix(), None
-        if recording.rate != sample_rate:
-            resampler = soxr.ResampleStream(recording.rate, sample_rate, 1, dtype="float32")
-        pending, start = np.zeros(0, np.float32), 0
+        yield from _cut(recording.blocks, recording.rate, sample_rate, block, overlap)
 
-        def converted() -> Iterator[np.ndarray]:
-            for samples in recording.blocks:
-                mono = downmix(samples)
-                yield resampler.resample_chunk(mono) if resampler else mono
-            if resampler:
-                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
-        for samples in converted():
-            pending = np.concatenate([pending, samples])
-            while len(pending) >= block:
-                yield start, pending[:block].copy()
-                pending, start = pending[block - overlap :], start + block - overlap
-        # What is left beyond the overlap has been in no block yet.
-        if len(pending) > (overlap if start else 0):
-            yield start, pending
+def array_blocks(
+    samples: np.ndarray, rate: int | None, sample_rate: int, block: int, overlap: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Gives samples in memory as `read_blocks` gives those of a file.
+
+    Args:
+        samples: (samples,) or (samples, channels), integers of PCM or floats between -1 and 1.
+        rate: theirs, Hz.
+        sample_rate: of the blocks, Hz.
+        block: samples of a block.
+        overlap: samples that it shares with the block before.
+
+    Raises:
+        UserError: they are no audio, not finite, or their rate is missing.
+    """
+    samples = np.asarray(samples)
+    if rate is None or rate <= 0:
+        raise UserError("samples do not say their rate; give it in Hz, e.g. transcribe(samples, rate=16000)")
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] > samples.shape[0]):
+        raise UserError(f"samples of the shape {samples.shape} are no audio; give (samples,) or (samples, channels)")
+    if samples.dtype.kind not in "fi" or not np.isfinite(samples).all():
+        raise UserError(f"samples of the type {samples.dtype} must be finite floats, or signed integers of PCM")
+    if samples.dtype.kind == "i":
+        samples = samples / np.float32(-np.iinfo(samples.dtype).min)
+    mono = samples.astype(np.float32, copy=False).reshape(len(samples), -1)
+    return _cut((mono[i : i + _CHUNK] for i in range(0, len(mono), _CHUNK)), rate, sample_rate, block, overlap)
+
+
+def _cut(
+    chunks: Iterable[np.ndarray], rate: int, sample_rate: int, block: int, overlap: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Makes (samples, channels) at one rate overlapping blocks of one channel at another."""
+    downmix, resampler = Downmix(), None
+    if rate != sample_rate:
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+    pending, start = np.zeros(0, np.float32), 0
+
+    def converted() -> Iterator[np.ndarray]:
+        for samples in chunks:
+            mono = downmix(samples)
+            yield resampler.resample_chunk(mono) if resampler else mono
+        if resampler:
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    for samples in converted():
+        pending = np.concatenate([pending, samples])
+        while len(pending) >= block:
+            yield start, pending[:block].copy()
+            pending, start = pending[block - overlap :], start + block - overlap
+    # What is left beyond the overlap has been in no block yet.
+    if len(pending) > (overlap if start else 0):
+        yield start, pending

@@ -3,21 +3,21 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.audio.reader import STDIN
-from espnet_ext.decode.audio import duration_sec, find_audio, read_blocks
+from espnet_ext.decode.audio import duration_sec, find_audio
 from espnet_ext.decode.formats import FORMATS, escape_name
-from espnet_ext.decode.long_audio import transcribe, window_samples
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from espnet_ext.decode.recognizer import Recognizer
+    from espnet_ext.decode.student import Student
 
     Blocks = Iterator[tuple[int, np.ndarray]]
 
@@ -30,7 +30,7 @@ class _FileError(Exception):
 
 def transcribe_files(
     paths: list[Path],
-    open_model: Callable[[], "Recognizer"],
+    open_model: Callable[[], "Student"],
     kind: str = "txt",
     output_dir: Path | None = None,
     window_sec: float = 30.0,
@@ -53,15 +53,14 @@ def transcribe_files(
     if STDIN in files and sys.stdin.isatty():
         raise UserError("- is audio from standard input, which is a terminal; give a file, or: ... - < talk.wav")
     targets = _targets(files, output_dir, kind)
-    recognizer = open_model()
-    window, overlap = window_samples(recognizer, window_sec, context_sec)
+    student = open_model()
     failed = 0
     # Text on a terminal tells by itself how far it is, and a bar would run into it.
     shown = sys.stderr.isatty() and (bool(targets) or not sys.stdout.isatty())
-    with _Bar(list(files), recognizer.sample_rate) if shown else nullcontext() as bar:
+    with _Bar(list(files), student.sample_rate) if shown else nullcontext() as bar:
         for file in files:
-            blocks = read_blocks(file, recognizer.sample_rate, window, overlap)
-            words = transcribe(recognizer, bar.follow(file, blocks) if bar else blocks, overlap)
+            follow = partial(bar.follow, file) if bar else None
+            words = student.words(file, None, window_sec, context_sec, follow)
             pieces = _as_file_errors(FORMATS[kind](words))
             name = escape_name(str(file))
             try:

@@ -157,7 +157,7 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
     train, valid = options.data / encrl_set(recipe), options.data / options.valid_set
     kind = "kaldi_ark" if "ark" in options.audio_format else "sound"
     # Audio without transcripts: EncRL needs none, and ESPnet's loader takes no file that lacks utterances.
-    text = [] if options.unlabelled_set else ["--train_data_path_and_name_and_type", f"{train}/text,text,text"]
+    has_text = not options.unlabelled_set
     shape = train / "speech_shape" if options.unlabelled_set else names.stats_dir / "train" / "speech_shape"
     normalize = []
     if options.feats_normalize == "global_mvn":
@@ -179,9 +179,23 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
         "--token_type", options.token_type, "--token_list", str(names.token_dir / "tokens.txt"),
         "--non_linguistic_symbols", options.nlsyms_txt, "--cleaner", options.cleaner, "--g2p", options.g2p,
         "--frontend_conf", f"fs={options.fs}", *normalize,
-        "--train_data_path_and_name_and_type", f"{train}/wav.scp,speech,{kind}", *text,
-        "--valid_data_path_and_name_and_type", f"{valid}/wav.scp,speech,{kind}",
-        "--valid_data_path_and_name_and_type", f"{valid}/text,text,text",
-        "--train_shape_file", str(shape), "--valid_shape_file", str(names.stats_dir / "valid" / "speech_shape"),
+        *data_words("train", train, kind, shape, has_text),
+        *data_words("valid", valid, kind, names.stats_dir / "valid" / "speech_shape"),
         "--fold_length", "80000", *cached, *options.encrl_args.split(),
     ]  # fmt: skip
+
+
+def data_words(part: str, directory: Path, kind: str, shape: Path | None, has_text: bool = True) -> list[str]:
+    """Returns the options of ESPnet that name a set.
+
+    Args:
+        part: train or valid.
+        directory: with wav.scp, and text where the set has one.
+        kind: how ESPnet reads the audio: sound or kaldi_ark.
+        shape: list of the lengths; None where they are to be collected.
+        has_text: whether it gives the text too.
+    """
+    option = f"--{part}_data_path_and_name_and_type"
+    text = [option, f"{directory}/text,text,text"] if has_text else []
+    shapes = [f"--{part}_shape_file", str(shape)] if shape else []
+    return [option, f"{directory}/wav.scp,speech,{kind}", *text, *shapes]

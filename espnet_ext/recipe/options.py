@@ -195,10 +195,10 @@ class Options:
                 options.asr[name] = value
             else:
                 raise UserError(f"unknown option --{name}; {_near(name, [*own, *asr_names])} (see --help)")
-        options._check()
+        options.check()
         return options
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Completes defaults that depend on others.
 
         Raises:

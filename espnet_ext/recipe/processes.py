@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from espnet_ext.errors import UserError
@@ -18,6 +18,7 @@ from espnet_ext.errors import UserError
 LOCK = ".lock"
 _held = threading.local()
 _stopping = threading.Event()
+_spared: set[int] = set()  # processes that are none of a run's
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -157,12 +158,44 @@ def wait_for_training(exp_dir: Path, tell: Callable[[str], None], poll_sec: floa
         time.sleep(poll_sec)
 
 
-def adopt_orphans() -> None:
+def adopt_orphans(yes: bool = True) -> None:
     """Makes what a dying command leaves running a child of this process, so that `end_children` finds it.
 
     A shell dies of Ctrl-C, and what it had started in the background does not: shells let that ignore interrupts.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
+@contextmanager
+def within(directory: Path) -> Iterator[None]:
+    """Works in a recipe's directory with the environment that its `path.sh` gives; afterwards all is as before.
+
+    An interrupt ends what was started meanwhile, and nothing that this process, such as a notebook's, had before.
+
+    Raises:
+        UserError: `path.sh` fails.
+    """
+    with chdir(directory):
+        done = subprocess.run(
+            ["bash", "-c", ". ./path.sh >&2 && env -0"], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        if done.returncode:
+            raise UserError(f"{directory / 'path.sh'} fails: {done.stderr.strip()[-300:]}")
+        before = dict(os.environ)
+        os.environ.update(entry.split("=", 1) for entry in done.stdout.split("\0") if "=" in entry)
+        _spared.update(_descendants(os.getpid()))
+        adopt_orphans()
+        try:
+            yield
+        except BaseException:
+            end_children()
+            raise
+        finally:
+            adopt_orphans(False)
+            allow_commands()
+            _spared.clear()
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def end_children(grace_sec: float = 5.0) -> None:
@@ -196,7 +229,7 @@ def _descendants(root: int) -> list[int]:
             continue
     found = [root]
     for pid in found:
-        found += parents.get(pid, [])
+        found += [child for child in parents.get(pid, []) if child not in _spared]
     return found[1:]
 
 

@@ -4,7 +4,9 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,17 +18,18 @@ from espnet_ext.recipe.display import Terminal
 from espnet_ext.recipe.lineage import find_encrl
 from espnet_ext.recipe.names import Model, Names
 from espnet_ext.recipe.options import Options
-from espnet_ext.recipe.processes import cluster_commands, locked, run_logged
-from espnet_ext.recipe.words import espnet_file
+from espnet_ext.recipe.processes import cluster_commands, locked, run_logged, within
+from espnet_ext.recipe.words import espnet_file, read_asr_names, recipe_words
 
 
 class Recipe:
-    """Makes small models of a large one: `Recipe(Options.parse(...)).run()`. The current directory is the recipe's.
+    """Makes small models of a large one: `Recipe.from_args("egs2/mini_an4/encrl1", students="e2").run(stage=10)`.
 
     Args:
-        options: of the run.
+        options: of the run. The current directory is the recipe's.
 
     Attributes:
+        directory: of the recipe, which the paths of its models start from.
         names: directories of its experiments.
         encrl_exp: the EncRL training that its students start from.
         models: its models, the teacher first.
@@ -35,6 +38,7 @@ class Recipe:
 
     def __init__(self, options: Options):
         self.options = options
+        self.directory = Path.cwd()
         self.names = Names(options)
         self.encrl_exp = find_encrl(self.names)
         self.models = self.names.models(self.encrl_exp)
@@ -43,6 +47,26 @@ class Recipe:
         self.log_dir = Path(options.expdir, "log")
         self.audio = AudioDigests(self.log_dir / "audio_digests.json")
         self.commands = cluster_commands(espnet_file("cmd.sh"))
+
+    @classmethod
+    def from_args(cls, directory: str | os.PathLike[str], **options: Any) -> "Recipe":
+        """Opens a recipe from anywhere, such as a notebook.
+
+        Args:
+            directory: of the recipe, e.g. `egs2/librispeech_100/encrl1`.
+            **options: those of its `run.sh`, laid over what that sets: `students=["e6", "e4"]` or `"e6 e4"`, `ngpu=0`.
+
+        Raises:
+            UserError: no recipe, an unknown option, or a value that cannot be.
+        """
+        if not Path(directory, "run.sh").is_file():
+            raise UserError(f"{Path(directory).absolute()} is no recipe; give egs2/<corpus>/encrl1")
+        with chdir(directory):
+            words = recipe_words(Path("run.sh"))
+            for name, value in options.items():
+                text = str(value).lower() if isinstance(value, bool) else value
+                words += [f"--{name}", " ".join(map(str, text)) if isinstance(text, list | tuple) else str(text)]
+            return cls(Options.parse(words, read_asr_names(espnet_file("asr.sh"))))
 
     @property
     def students(self) -> list[Model]:
@@ -56,12 +80,31 @@ class Recipe:
 
     # ------------------------------------------------------------------ stages
 
-    def run(self) -> None:
-        """Does the stages that the options ask for.
+    def run(self, stage: int | None = None, stop_stage: int | None = None) -> None:
+        """Does the stages that the options ask for, in the directory and environment of the recipe.
+
+        What is finished is kept; after an interrupt the same call goes on.
+
+        Args:
+            stage: first one, this time; default: that of the options.
+            stop_stage: last one, this time; default: that of the options.
 
         Raises:
-            UserError: something cannot be done; what was finished is kept.
+            UserError: something cannot be done.
         """
+        options = self.options
+        before = options.stage, options.stop_stage
+        options.stage = options.stage if stage is None else stage
+        options.stop_stage = options.stop_stage if stop_stage is None else stop_stage
+        try:
+            with within(self.directory):
+                options.check()
+                self.run_stages()
+        finally:
+            options.stage, options.stop_stage = before
+
+    def run_stages(self) -> None:
+        """Does the same where directory and environment are the recipe's, as `run.sh` leaves them."""
         options = self.options
         checks.check(self)
         if options.covers(1, 9):

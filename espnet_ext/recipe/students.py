@@ -1,8 +1,8 @@
 """What students start from in stage 11: EncRL, or layers of the teacher; and a teacher from elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import read_config
 from espnet_ext.errors import UserError
@@ -86,13 +86,35 @@ def _start(
     recipe: "Recipe", model: Model, directory: Path, parents: dict[str, str], action: str, words: list[str]
 ) -> Path:
     made_of = {"config": {}, "arguments": words, "inputs": {}, "parents": parents}
+    about = {"model": model.name, "init": model.source, "differs": model.differs, "finetuned": False}
+    command = recipe.verb("derive", action, *words, "--output_dir", str(directory))
+    make_once(
+        directory, "start", made_of, ["model.pth"], lambda: recipe.step(f"start_{directory.name}", command), **about
+    )
+    return directory / "model.pth"
+
+
+def make_once(
+    directory: Path,
+    kind: str,
+    made_of: Mapping[str, Any],
+    outputs: Iterable[str],
+    work: Callable[[], object],
+    **about: Any,
+) -> None:
+    """Makes the files of a directory in one go, unless they are there as they would be made; others wait meanwhile.
+
+    Args:
+        directory: of the files and of their record.
+        kind: what the record calls it.
+        made_of: what decides whether what is there serves.
+        outputs: names of the files.
+        work: makes them.
+        about: further content of the record.
+    """
     with locked(directory / ".lock", waiting=lambda: None):
         record = Record.read(directory)
         if record is None or not record.is_finished or record.changes(made_of):
-            about = {"model": model.name, "init": model.source, "differs": model.differs, "finetuned": False}
-            record = Record.begin(directory, "start", made_of, **about)
-            recipe.step(
-                f"start_{directory.name}", recipe.verb("derive", action, *words, "--output_dir", str(directory))
-            )
-            record.finish(["model.pth"])
-    return directory / "model.pth"
+            record = Record.begin(directory, kind, made_of, **about)
+            work()
+            record.finish(outputs)

@@ -16,6 +16,7 @@ from espnet_ext.recipe import encrl, students
 from espnet_ext.recipe.adopt import adopt
 from espnet_ext.recipe.configs import Config
 from espnet_ext.recipe.data import inputs, require_data
+from espnet_ext.recipe.display import Terminal
 from espnet_ext.recipe.jobs import Job, Scheduler
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.names import Model
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
 
 TOLD = "train.yaml"  # the merged configuration, as ESPnet reads it
+_PARTS = ("config", "arguments", "inputs", "parents")
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Training:
         outputs: files that it leaves.
         command: returns the call, given the file of the merged configuration and the checkpoint it starts from.
         about: further content of the record.
+        remedy: what to do where the experiment there is another one.
     """
 
     title: str
@@ -49,6 +52,10 @@ class Training:
     outputs: list[str]
     command: Callable[[Path, Path | None], list[str]]
     about: dict[str, Any] = field(default_factory=dict)
+    remedy: str = (
+        "--on_change redo trains it anew, --on_change keep takes it as it is; another --expdir, or another name of the "
+        "configuration, keeps both"
+    )
 
     def made_of(self, read: Mapping[str, str], parents: Mapping[str, str]) -> dict[str, Any]:
         """Returns what decides whether an experiment is this one."""
@@ -86,17 +93,20 @@ def _training(recipe: "Recipe", model: Model) -> Training:
 
 def refused(recipe: "Recipe", training: Training, made_of: Mapping[str, Any], parts: tuple[str, ...]) -> None:
     """Raises a `UserError` where an experiment was begun with something else, as far as some parts of it are known."""
-    record = adopt(recipe, training, made_of, parts)
+    _refuse(adopt(recipe, training, made_of, parts), training, made_of, parts, recipe.options.on_change)
+
+
+def _refuse(
+    record: Record | None, training: Training, made_of: Mapping[str, Any], parts: tuple[str, ...], on_change: str
+) -> None:
     if record is None or not _is_begun(record):
         return
     before, now = ({part: side.get(part) for part in parts} for side in (record.made_of, made_of))
-    if (recipe.options.on_change or "fail") == "fail" and (wrong := forbidden(differences(before, now))):
+    if (on_change or "fail") == "fail" and (wrong := forbidden(differences(before, now))):
         key = wrong[0].removeprefix("config.").split(":")[0]
         where = f" (in {training.config.file_of(key)})" if wrong[0].startswith("config.") else ""
         raise UserError(
-            f"{training.exp_dir} was trained with something else: {'; '.join(wrong[:4])}{where}; --on_change redo "
-            "trains it anew, --on_change keep takes it as it is; another --expdir, or another name of the "
-            "configuration, keeps both"
+            f"{training.exp_dir} was trained with something else: {'; '.join(wrong[:4])}{where}; {training.remedy}"
         )
 
 
@@ -172,32 +182,72 @@ def run_training(
         start: the checkpoint that it starts from.
         parents: hashes of the checkpoints it is made of, by their experiments.
     """
-    exp_dir, say = training.exp_dir, lambda text: recipe.say(f"Stage 11: {training.title}: {text}")
+    exp_dir, options, terminal = training.exp_dir, recipe.options, recipe.terminal
+
+    def work(told: Path) -> None:
+        threads = 1 if options.ngpu else recipe.threads_of_each(options.nj)
+        call = training.command(told, start)
+        recipe.step(f"train_{exp_dir.name}", call, threads=threads, job_log=exp_dir / "train.log")
+
+    def say(text: str) -> None:
+        recipe.say(f"Stage 11: {training.title}: {text}")
+
+    def made_of() -> dict[str, Any]:
+        made_of = training.made_of(read, parents)
+        adopt(recipe, training, made_of, _PARTS)
+        return made_of
+
+    train_once(training, made_of, work, terminal, options.on_change, say, start, options.model_nj)
+
+
+def train_once(
+    training: Training,
+    made_of: Callable[[], dict[str, Any]],
+    work: Callable[[Path], None],
+    terminal: Terminal,
+    on_change: str,
+    say: Callable[[str], None],
+    start: Path | None = None,
+    at_once: int = 1,
+) -> None:
+    """Trains in an experiment's directory, unless that is done already; what is half done goes on.
+
+    Args:
+        training: what to train.
+        made_of: says what decides whether an experiment is this one; called when nobody else is at work with it.
+        work: trains, given the file of the merged configuration.
+        terminal: shows the epochs.
+        on_change: redo, keep or fail, where what it is made of has changed.
+        say: shows a line.
+        start: the checkpoint that it starts from.
+        at_once: trainings beside each other.
+
+    Raises:
+        UserError: the experiment was made of something else, or the training failed.
+    """
+    exp_dir = training.exp_dir
     with locked(exp_dir / ".lock", waiting=lambda: say(f"another run is training in {exp_dir}; waiting for it")):
         # The run that started it may have been killed, and the lock with it.
         wait_for_training(exp_dir, say)
-        made_of = training.made_of(read, parents)
-        refused(recipe, training, made_of, ("config", "arguments", "inputs", "parents"))
-        if not _must_train(recipe, training, made_of, say):
-            recipe.terminal.count(recipe.options.model_nj)
+        now = made_of()
+        _refuse(Record.read(exp_dir), training, now, _PARTS, on_change)
+        if not _must_train(training, now, on_change, say):
+            terminal.count(at_once)
             return
         if start:
             check_checkpoint(start)  # ESPnet would train on from damaged weights
         former = Record.read(exp_dir)
-        record = Record.begin(exp_dir, training.kind, made_of, **training.about)
+        record = Record.begin(exp_dir, training.kind, now, **training.about)
         say_other_code(former, record, say)
-        told = exp_dir / TOLD
-        write_config(made_of["config"], told)
-        options, began = recipe.options, time.monotonic()
-        say(f"log: {exp_dir}/train.log{recipe.terminal.count(options.model_nj)}")
-        threads = 1 if options.ngpu else recipe.threads_of_each(options.nj)
-        call = training.command(told, start)
-        with recipe.terminal.following(exp_dir, training.title, in_place=options.model_nj == 1):
-            recipe.step(f"train_{exp_dir.name}", call, threads=threads, job_log=exp_dir / "train.log")
+        told, began = exp_dir / TOLD, time.monotonic()
+        write_config(now["config"], told)
+        say(f"log: {exp_dir}/train.log{terminal.count(at_once)}")
+        with terminal.following(exp_dir, training.title, in_place=at_once == 1):
+            work(told)
         from espnet_ext.checkpoints.history import check_finite, cost
 
         check_finite(exp_dir)
-        recipe.terminal.took(time.monotonic() - began)
+        terminal.took(time.monotonic() - began)
         record.finish(training.outputs, cost=cost(exp_dir))
 
 
@@ -215,7 +265,7 @@ def say_other_code(former: Record | None, record: Record, say: Callable[[str], N
             say(f"goes on with version {now} of the code; it was begun with {before}")
 
 
-def _must_train(recipe: "Recipe", training: Training, made_of: dict[str, Any], say: Callable[[str], None]) -> bool:
+def _must_train(training: Training, made_of: dict[str, Any], on_change: str, say: Callable[[str], None]) -> bool:
     record = Record.read(training.exp_dir)
     if record is None:
         if (training.exp_dir / "checkpoint.pth").is_file():
@@ -225,7 +275,7 @@ def _must_train(recipe: "Recipe", training: Training, made_of: dict[str, Any], s
             )
         return True
     wrong = forbidden(record.changes(made_of)) if _is_begun(record) else []
-    if wrong and recipe.options.on_change == "redo":
+    if wrong and on_change == "redo":
         say(f"anew, for these changes: {'; '.join(wrong[:4])}")
         for path in training.exp_dir.iterdir():
             if path.name != ".lock":

@@ -91,7 +91,8 @@ class Teacher(ABC):
         """
         from espnet_ext.teachers.load import load_teacher
 
-        return load_teacher(name, **options)
+        # In the name they reach whoever loads the teacher again, as a training does.
+        return load_teacher(name + "".join(f",{option}={value}" for option, value in options.items()))
 
     # ------------------------------------------------------------------ what a family implements
 

@@ -42,6 +42,18 @@ def test_nothing_of_a_training_is_imported(model):
     assert done.stdout == f"{model.parents[1]}/a.wav\t{TEXT}\n[]\n"
 
 
+def test_nor_by_the_public_names(model):
+    code = (
+        "import sys\n"
+        "from espnet_ext import Student\n"
+        "print(Student.from_pretrained(sys.argv[1]).transcribe(sys.argv[2]).text)\n"
+        "print(sorted({'torch', 'torchaudio', 'espnet2', 'espnet', 'wandb', 'scipy', 'onnx'} & set(sys.modules)))\n"
+    )
+    args = [str(model), str(model.parents[1] / "a.wav")]
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{TEXT}\n[]\n", "")
+
+
 @pytest.mark.slow
 def test_in_an_environment_without_it(model, tmp_path):
     """Installs the package with the extra for devices, and nothing else, into an environment of its own."""

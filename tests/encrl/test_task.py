@@ -66,6 +66,15 @@ def test_training_writes_what_asr_sh_expects(reference):
 
 
 @pytest.mark.slow
+def test_with_a_loss_scaler(data, tmp_path):
+    """As conf/encrl.yaml has it; on a CPU the scaler does nothing, but the trainer takes and keeps it."""
+    train(data, tmp_path / "exp", "--use_amp", "true", "--max_epoch", "1")
+    assert torch.load(tmp_path / "exp/checkpoint.pth")["scaler"] is not None
+    train(data, tmp_path / "exp", "--use_amp", "true", "--max_epoch", "2")
+    assert (tmp_path / "exp/2epoch.pth").exists()
+
+
+@pytest.mark.slow
 def test_student_ends_as_it_would_alone(data, reference, tmp_path):
     """Gradients are clipped in every update, each student's by its own norm; below Adam's epsilon, so that it shows."""
     students = f"--students e2={data}/e2.yaml e1={data}/e1.yaml".split()

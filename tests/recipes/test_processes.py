@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from espnet_ext.recipe.processes import locked, run_logged, wait_for_training
+from espnet_ext.errors import UserError
+from espnet_ext.recipe.processes import _runs, locked, run_logged, wait_for_training, within
 
 
 def test_a_lock_lasts_as_long_as_what_the_run_started(tmp_path):
@@ -72,3 +73,23 @@ def test_waits_for_a_job_that_the_scheduler_still_has(tmp_path, monkeypatch):
     told = []
     wait_for_training(Path("exp"), told.append, poll_sec=0.1)
     assert told == ["job 42 is still training in exp; waiting for its end"]
+
+
+def test_an_interrupt_in_a_notebook_ends_what_the_run_started_and_nothing_else(tmp_path):
+    (tmp_path / "path.sh").write_text("export ENCRL_TEST=inside; . /dev/null\n")
+    before = os.getcwd(), dict(os.environ)
+    other = subprocess.Popen(["sleep", "60"])
+    orphans = "sleep 60 & echo $! > orphan; kill $$"  # what a shell leaves that dies
+    with pytest.raises(KeyboardInterrupt), within(tmp_path):
+        assert (Path.cwd(), os.environ["ENCRL_TEST"]) == (tmp_path, "inside")
+        run_logged(["sh", "-c", orphans], Path("log"))
+        started = subprocess.Popen(["sleep", "60"])
+        raise KeyboardInterrupt
+    orphan = int((tmp_path / "orphan").read_text())
+    assert started.wait(timeout=5) and not _runs(orphan) and other.poll() is None
+    other.kill()
+    assert (os.getcwd(), dict(os.environ)) == before
+    assert run_logged(["true"], tmp_path / "log") == 0  # commands start again
+    (tmp_path / "path.sh").write_text("echo no such environment >&2; return 3\n")
+    with pytest.raises(UserError, match="path.sh fails: no such environment"), within(tmp_path):
+        pass

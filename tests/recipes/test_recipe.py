@@ -16,6 +16,7 @@ from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.processes import run_logged
 from espnet_ext.recipe.recipe import Recipe
 from espnet_ext.recipe.words import read_asr_names, recipe_words
+from tests.pages import code_of
 from tests.publish.hub import TOKEN, running_hub
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,38 @@ def test_an_identical_run_keeps_everything_and_is_short(finished):
     assert str(finished / "RESULTS_run.md") in output and "Best small model: e1" in output and "| e1 " in output
     assert f"    cd {finished} && . ./path.sh\n    python3 -m espnet_ext transcribe --model exp/asr_e1" in output
     assert "Decoded with valid.cer_ctc.ave.pth, results in greedy_" in (finished / "RESULTS.md").read_text()
+
+
+def test_a_notebook_runs_the_recipe(finished):
+    """The code of docs/python.md, where all is done: it opens the models from the directory above."""
+    root = finished.parents[2]
+    code = [sys.executable, "-c", code_of("python.md", of_recipes=True)]
+    done = subprocess.run(code, cwd=root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("already trained") == 4 and done.stdout.count("already scored") == 3
+    assert done.stdout.splitlines()[-2:] == ["e1 encrl 16000", "e1 scratch 16000"]
+
+
+def test_two_runs_of_stage_10_collect_once(finished):
+    """The other waits, and finds that all is done."""
+    options = ("--stage", "10", "--stop_stage", "10", "--expdir", "exp/two", *MODELS)
+    runs = [
+        subprocess.Popen(
+            ["./run.sh", *options],
+            cwd=finished,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for _ in range(2)
+    ]
+    said = sorted((run.communicate()[0] for run in runs), key=lambda text: "waiting for it" in text)
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert "statistics (output:" in said[0] and "waiting for it" not in said[0]
+    assert "another run collects statistics in exp/two" in said[1] and "as they were collected" in said[1]
+    assert "statistics (output:" not in said[1]
 
 
 def test_results_accumulate(finished):

@@ -57,7 +57,7 @@ def decide(one, **parents: str) -> bool:
     (training,) = [training for training in trainings(one) if training.kind == "student"]
     made_of = training.made_of(data.inputs(one), parents)
     refused(one, training, made_of, PARTS)
-    return _must_train(one, training, made_of, lambda text: print(text))
+    return _must_train(training, made_of, one.options.on_change, lambda text: print(text))
 
 
 def test_what_is_the_same_is_kept_whatever_the_clock_says(run):
