@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises what argparse finds as a `UserError`."""
-        raise UserError(f"{message} ({self.prog} --help says more)")
+        raise UserError(f"{message.removeprefix('argument ')} ({self.prog} --help says more)")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """Names the nearest option of an unknown one, before anything else that is wrong or missing."""

@@ -78,7 +78,7 @@ def test_an_unknown_verb_and_an_unknown_option_are_answered_with_the_nearest():
 
 def test_what_is_wrong_with_a_value_is_one_line():
     with pytest.raises(
-        UserError, match=r"--fs: takes a sampling rate in Hz, e.g. 16000 or 16k, not '8x' \(encrl check"
+        UserError, match=r"^--fs: takes a sampling rate in Hz, e.g. 16000 or 16k, not '8x' \(encrl check"
     ):
         module_of("check").main(["data", "x", "--fs", "8x"])
     with pytest.raises(UserError, match=r"--ctm: takes true or false, not 'yes'"):
