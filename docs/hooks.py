@@ -3,9 +3,11 @@
 import argparse
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from html import escape, unescape
+from pathlib import Path
+from textwrap import dedent
 
 import matplotlib
 from matplotlib import mathtext
@@ -51,18 +53,18 @@ def options() -> str:
     """Returns the reference of the options of a recipe."""
     from espnet_ext.recipe.options import Options
 
-    parts = ["# Options of run.sh", "Options of `asr.sh` that are not here are passed on to it. `true` and `false` are "
-             "written out. Relative paths start from the recipe's directory."]  # fmt: skip
+    groups: dict[str, list[tuple[str, object, str]]] = {}
     for field in fields(Options):
-        if not field.metadata:
-            continue
-        if group := field.metadata["group"]:
-            parts.append(f"\n## {group.split(' (')[0].split('. ')[0]}\n\n| option | default | meaning |\n|---|---|---|")
-        default = field.default
-        shown = " ".join(default) if isinstance(default, tuple) else str(default).lower() if default in (True, False) \
-            and isinstance(default, bool) else str(default)  # fmt: skip
-        parts.append(f"| `--{field.name}` | {f'`{shown}`' if shown else ''} | {_cell(field.metadata['help'])} |")
-    return "\n".join(parts[:2]).replace("\n", "\n\n") + "\n" + "\n".join(parts[2:]) + "\n"
+        if field.metadata:
+            heading = field.metadata["group"] or list(groups)[-1]
+            groups.setdefault(heading, []).append((f"--{field.name}", field.default, field.metadata["help"]))
+    parts = [
+        "# Options of run.sh",
+        "Options of `asr.sh` that are not here are passed on to it. Relative paths start from the recipe's directory.",
+    ]
+    for heading, rows in groups.items():
+        parts += [f"## {re.split(r' [(]|[.] ', heading)[0]}", _rows(rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def configuration() -> str:
@@ -101,20 +103,32 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 def _described(parser: argparse.ArgumentParser) -> str:
     text, _, example = (parser.description or "").partition("Example")
-    block = f"\n\n```\n{example.partition(':')[2].strip(chr(10))}\n```" if example else ""
+    block = f"\n\n```\n{dedent(example.partition(':')[2]).strip()}\n```" if example else ""
     return escape(text.strip(), quote=False) + block
 
 
 def _table(actions: list[argparse.Action]) -> str:
-    rows = []
-    for action in actions:
-        if isinstance(action, argparse._HelpAction | argparse._SubParsersAction) or action.help == argparse.SUPPRESS:
-            continue
-        name = action.option_strings[-1] if action.option_strings else action.metavar or action.dest
-        default = action.default
-        empty = default is None or default == "" or default is argparse.SUPPRESS or default == []
-        rows.append(f"| `{name}` | {'' if empty else f'`{_cell(str(default))}`'} | {_cell(action.help or '')} |")
-    return "| option | default | meaning |\n|---|---|---|\n" + "\n".join(rows) if rows else ""
+    hidden = (argparse._HelpAction, argparse._SubParsersAction)
+    return _rows(
+        (action.option_strings[-1] if action.option_strings else action.metavar or action.dest, action.default,
+         action.help or "")
+        for action in actions
+        if not isinstance(action, hidden) and action.help != argparse.SUPPRESS
+    )  # fmt: skip
+
+
+def _rows(options: Iterable[tuple[str, object, str]]) -> str:
+    """Returns a table of (name, default, help)."""
+    lines = []
+    for name, default, text in options:
+        if isinstance(default, Path) and default.is_absolute():
+            default = default.relative_to(Path(__file__).resolve().parents[1])
+        words = default if isinstance(default, list | tuple) else [default]
+        shown = " ".join(str(one).lower() if isinstance(one, bool) else str(one) for one in words)
+        if default in (None, argparse.SUPPRESS):
+            shown = ""
+        lines.append(f"| `{name}` | {f'`{_cell(shown)}`' if shown else ''} | {_cell(text)} |")
+    return "\n".join(["| option | default | meaning |", "|---|---|---|", *lines]) if lines else ""
 
 
 def _cell(text: str) -> str:
@@ -123,14 +137,16 @@ def _cell(text: str) -> str:
 
 def _formula(text: str) -> str:
     """Returns an SVG of a formula, in the colour and on the line of the text around it."""
-    text = unescape(text).replace(r"\lVert", r"\Vert").replace(r"\rVert", r"\Vert").replace(r"\tfrac", r"\frac")
+    text = unescape(text).replace(r"\lVert", r"\Vert").replace(r"\rVert", r"\Vert").replace(r"\frac", r"\,\dfrac")
     out = io.BytesIO()
     with matplotlib.rc_context({"mathtext.fontset": "stix", "svg.hashsalt": "docs"}):
         depth = mathtext.math_to_image(f"${text}$", out, dpi=72, format="svg", color="black")
     svg = re.search(r"<svg.*</svg>", out.getvalue().decode(), re.S)[0]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     width, height = (float(re.search(rf'{side}="([\d.]+)pt"', svg)[1]) for side in ("width", "height"))
-    style = f"vertical-align: -{depth / 10:.2f}em; width: {width / 10:.2f}em; height: {height / 10:.2f}em"
+    # The picture is of letters of 10 points, a little smaller than those of the text in their em.
+    style = "; ".join(f"{name}: {size / 9:.2f}em" for name, size in
+                      (("vertical-align", -depth), ("width", width), ("height", height)))  # fmt: skip
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r"(fill|stroke): (#000000|black)", r"\1: currentColor", svg)
     label = escape(text, quote=True)
