@@ -44,9 +44,8 @@ def _exists(module: str) -> bool:
 
 def arrows() -> list[tuple[str, str, str]]:
     """Returns (file, its room, module that it imports) of all files."""
-    files = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "bin"]
     found = []
-    for path in files:
+    for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         found += [(str(path.relative_to(PACKAGE)), room(name), target) for target in sorted(imported(path))]
     return found
@@ -54,7 +53,7 @@ def arrows() -> list[tuple[str, str, str]]:
 
 def test_every_module_has_its_room():
     rooms = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
-    rooms = rooms - {"__init__", "__pycache__", "bin"} | {"espnet_ext"}
+    rooms = rooms - {"__init__", "__pycache__"} | {"espnet_ext"}
     assert {name for name in rooms if name == "espnet_ext" or _exists(f"espnet_ext.{name}")} == set(ROOMS)
 
 

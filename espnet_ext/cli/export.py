@@ -49,7 +49,7 @@ def main(words: list[str]) -> None:
     args = get_parser().parse_args(words)
     require("onnx", "onnxruntime", *(["sherpa_onnx"] if args.sherpa else []), extra="export")
     with quiet_espnet():
-        from espnet_ext.export.run import export
+        from espnet_ext.export.run import Export, export
 
-    for line in export(args):
+    for line in export(Export(**vars(args))):
         print(line, flush=True)

@@ -2,8 +2,8 @@
 
 import bisect
 import json
-from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,8 +30,37 @@ FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 SHERPA = "sherpa_onnx"
 
 
-def export(args: Namespace) -> Iterator[str]:
-    """Exports as `encrl export` says; yields lines for the user.
+@dataclass(frozen=True)
+class Export:
+    """What is exported, and how it is compared.
+
+    Attributes:
+        exp_dir: the model: experiment directory, checkpoint, packed zip or tag.
+        data_dir: formatted set with transcripts to compare on, never a test set.
+        output_dir: directory of the files, made anew.
+        asr_model_file: file in `exp_dir`; None: the best average that is there.
+        utterances: how many are compared, evenly spaced over the set.
+        precisions: keys of `FILES`; float32 is always written.
+        sherpa: write a folder for sherpa-onnx too.
+        tolerance: largest difference of log-probabilities of a float32 file.
+        max_wer_loss: points of WER that any other file may lose.
+        audio_format: of a set without a file `audio_format`.
+    """
+
+    exp_dir: str
+    data_dir: Path
+    output_dir: Path
+    asr_model_file: str | None = None
+    utterances: int = 100
+    precisions: Sequence[str] = tuple(FILES)
+    sherpa: bool = False
+    tolerance: float = 1e-3
+    max_wer_loss: float = 1.0
+    audio_format: str = "flac"
+
+
+def export(args: Export) -> Iterator[str]:
+    """Writes the files, yields lines for the user.
 
     Raises:
         UserError: the model cannot be exported, there is no data, or a file differs more than is allowed.
@@ -105,7 +134,7 @@ def export(args: Namespace) -> Iterator[str]:
 
 
 def _utterances(
-    args: Namespace, recognizer: EspnetRecognizer
+    args: Export, recognizer: EspnetRecognizer
 ) -> tuple[list[str], list[Tensor], dict[str, str], list[str]]:
     """Returns what is compared on, evenly spaced over the lengths of a set.
 
@@ -172,7 +201,7 @@ def _entry(found: list[Parity], path: Path, wer: float) -> dict[str, float]:
     }
 
 
-def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, args: Namespace) -> None:
+def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, args: Export) -> None:
     if precision == "fp32":
         too_far = entry["max_difference"] > args.tolerance or entry["equal_utterances"] < _EQUAL_UTTERANCES
         if too_far:
@@ -185,7 +214,7 @@ def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, 
         _check_wer(name, wer_loss, args)
 
 
-def _check_wer(name: str, wer_loss: float, args: Namespace) -> None:
+def _check_wer(name: str, wer_loss: float, args: Export) -> None:
     if wer_loss > args.max_wer_loss:
         raise UserError(
             f"{name} loses {wer_loss:.2f} points of WER on {args.data_dir.name} (--max_wer_loss "
