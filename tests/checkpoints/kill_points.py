@@ -2,7 +2,8 @@
 
     python3 -m tests.checkpoints.kill_points ROOT MODULE:FUNCTION [OPTION ...]
 
-The function takes `cmd`, trains into the directory of the option `--output_dir` and resumes what is there. The training that was killed before change k is in ROOT/k; ROOT/whole is one that was not killed.
+The function takes `cmd`, trains into the directory of the option `--output_dir` and resumes what is there. The training
+that was killed before change k is in ROOT/k; ROOT/whole is one that was not killed.
 """
 
 import functools
