@@ -25,9 +25,3 @@ done
 python3 -m espnet2.bin.asr_train --config "${here}/head.yaml" --ngpu 0 --resume true --output_dir exp/whisper_head \
     --use_preprocessor true --token_type char --token_list data/en_token_list/char/tokens.txt "${data[@]}"
 python3 "${here}/assemble.py" --weights exp/whisper_base.pth --head exp/whisper_head --output_dir exp/asr_whisper_base
-# What EncRL takes from the teacher, of the features: the teacher of `run.sh --teacher exp/asr_whisper_base` has this name.
-for set in valid train_clean_5; do
-    cache="exp/asr_teacher_from_exp_asr_whisper_base/cache/${set}"
-    [ -f "${cache}/manifest.json" ] || python3 "${here}/cache.py" --head exp/whisper_head --teacher exp/asr_whisper_base \
-        --features "${features}/${set}" --data_dir "dump/raw/${set}" --output_dir "${cache}"
-done

@@ -100,7 +100,7 @@ def _check_layers(teacher: Teacher, student_name: str, student: ESPnetASRModel, 
 
 def _check_heads(teacher: Teacher, student_name: str, student: ESPnetASRModel, criterion: Criterion) -> None:
     need = f"criterion '{criterion.name}' on {criterion.on} compares CTC outputs"
-    remedy = "use criteria on 'encoder' only, as conf/criteria/clip.yaml does"
+    remedy = "use criteria on 'encoder' only, as conf/tuning/clip_frames.yaml does"
     for name, has_head in ((f"teacher {teacher.name}", teacher.has_head), (student_name, student.ctc is not None)):
         if not has_head:
             raise UserError(f"{need}, but {name} has no CTC head; {remedy}")

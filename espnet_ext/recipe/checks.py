@@ -109,7 +109,7 @@ def _check_foreign_teacher(recipe: "Recipe") -> None:
         raise UserError(
             f"--teacher {options.teacher}: {source.family} has no CTC output, with which the criteria "
             f"{', '.join(wrong)} of --encrl_config compare; give criteria on 'encoder' only, e.g. --encrl_config "
-            '"conf/encrl.yaml conf/criteria/clip.yaml"'
+            '"conf/encrl.yaml conf/tuning/clip_frames.yaml"'
         )
 
 

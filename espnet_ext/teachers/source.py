@@ -57,6 +57,8 @@ FAMILIES = {
     "whisper": Family(
         "espnet_ext.teachers.whisper:WhisperTeacher",
         "size such as base, file of openai-whisper (.pt), or directory of CTranslate2 as faster-whisper reads it",
+        ("whisper", "faster_whisper"),
+        "whisper",
         options={"language": "e.g. de; default: detected", "beam": "hypotheses of the decoder; default: 5"},
         has_head=False,
     ),

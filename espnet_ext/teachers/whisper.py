@@ -19,7 +19,7 @@ from torch import Tensor
 from espnet_ext.checkpoints.tags import is_tag
 from espnet_ext.encoder.layers import layer_depth, layer_index
 from espnet_ext.encoder.outputs import Outputs
-from espnet_ext.errors import UserError, did_you_mean, first_line, require
+from espnet_ext.errors import UserError, did_you_mean, first_line
 from espnet_ext.files import file_sha256
 from espnet_ext.teachers.signals import SignalTeacher
 from espnet_ext.teachers.teacher import Identity, Transcript
@@ -198,19 +198,16 @@ def _find(location: str, name: str) -> Path:
     """Returns the file of openai-whisper or the directory of CTranslate2, downloaded where a size or tag is given.
 
     Raises:
-        UserError: no such model, or the package that reads it is missing.
+        UserError: no such model.
     """
     path = Path(location)
     if path.is_file():
-        require("whisper", extra="whisper")
         return path
     if path.is_dir():
         if not (path / "model.bin").is_file():
             remedy = f"give transformers:{location}" if (path / "config.json").is_file() else "give one that has"
             raise UserError(f"teacher {name}: {path} has no model.bin of CTranslate2; {remedy}")
-        require("faster_whisper", extra="whisper")
         return path
-    require("whisper", "faster_whisper", extra="whisper")
     import faster_whisper
     import whisper
 

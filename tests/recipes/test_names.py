@@ -90,3 +90,14 @@ def test_a_finished_encrl_of_more_students_serves(tmp_path, monkeypatch):
     content = json.loads((more.encrl_exp / "run.json").read_text())
     Record(more.encrl_exp, content | {"state": "begun"}).write()
     assert find_encrl(one) == one.encrl_exp  # not finished
+
+
+def test_a_foreign_teacher_is_no_model_that_stages_12_to_15_know(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    foreign = names("--teacher", "transformers:user/name@main,language=deu", "--students", "e6")
+    assert foreign.teacher_name == "transformers:user/name@main,language=deu"
+    assert str(foreign.teacher_model) == "exp/asr_teacher_from_transformers_user_name_main_language_deu/teacher.json"
+    assert [model.name for model in foreign.models(foreign.encrl_exp)] == ["e6"]
+    own = names("--teacher", "user/name@main", "--students", "e6")
+    assert own.teacher_name == str(own.teacher_model) == "exp/asr_teacher_from_user_name_main/model.pth"
+    assert [model.name for model in own.models(own.encrl_exp)] == ["teacher", "e6"]

@@ -18,6 +18,7 @@ from espnet_ext.recipe.recipe import Recipe
 from espnet_ext.recipe.words import read_asr_names, recipe_words
 from tests.pages import code_of
 from tests.publish.hub import TOKEN, running_hub
+from tests.teachers.foreign import save, save_openai_whisper
 
 ROOT = Path(__file__).parents[2]
 SUFFIX = "raw_en_bpe30"
@@ -277,6 +278,31 @@ def test_layers_of_an_existing_teacher_are_used(finished):
     assert (finished / f"exp/asr_teacher_from_exp_asr_teacher_{SUFFIX}/model.pth").exists()
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("family", ["transformers", "whisper"])
+def test_students_of_a_foreign_teacher(finished, tmp_path, family):
+    """From the teacher's cache to the table; the same again does nothing, another model at that place is noticed."""
+
+    def make(seed: int) -> str:
+        if family == "whisper":
+            return f"whisper:{save_openai_whisper(tmp_path / 'tiny.pt', seed)}"
+        return f"transformers:{save(tmp_path / 'model', 'wav2vec2_group', seed)}"
+
+    frames = "conf/encrl.yaml conf/tuning/clip_frames.yaml"
+    stages = ("--stage", "11", "--stop_stage", "13", "--students", "e1", "--teacher_cache", "true")
+    options = (*stages, "--encrl_config", frames, "--encrl_args", "--max_epoch 1", "--teacher", make(0))
+    output = run(finished, *options)
+    assert re.search(r"teacher: WER .* utterances of train_dev, without capitals and punctuation", output)
+    assert output.count("teacher cache of") == 2 and "| e1 " in output
+    (linked,) = finished.glob(f"exp/asr_teacher_from_{family}_*/teacher.json")
+    again = run(finished, *options)
+    assert "teacher cache of" not in again and "already scored" in again
+    before = linked.read_text()
+    make(1)
+    changed = run(finished, *options, status=2)
+    assert linked.read_text() != before and "was trained with something else: parents" in changed.splitlines()[-1]
+
+
 def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
     """From the packing, by a dry run and a hub on this machine, to stock ESPnet's from_pretrained."""
     upload = ("--skip_upload_hf", "false", "--hf_repo", "someone/an4", "--hf_license", "cc-by-4.0",
@@ -332,6 +358,10 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
         (("--nj", "many"), "--nj takes a number"),
         (("--teacher", "no/such/teacher/here"), "no/such/teacher/here does not exist"),
         (("--finetune_config", "conf/none.yaml"), "conf/none.yaml does not exist"),
+        (("--teacher", "nemo:parakeet"), "there is no family 'nemo' of teachers; valid names: espnet, owsm_ctc, tr"),
+        (("--teacher", "transformers:./none"), "./none does not exist; transformers: takes local directory or user/"),
+        (("--teacher", "whisper:base"), "whisper has no CTC output, with which the criteria kld of --encrl_config"),
+        (("--teacher", "whisper:base", "--student_source", "teacher"), "students learn from it by EncRL alone"),
         (("--teacher", "conf/techer.yaml"), "conf/techer.yaml does not exist; did you mean conf/teacher.yaml?"),
         (("--finetune_args", "--max_epocs 3"), "unknown key 'max_epocs'; did you mean 'max_epoch'"),
         (("--ngpu", "1"), "no GPU that can be used; use --ngpu 0"),

@@ -111,6 +111,9 @@ def save(directory: Path, name: str, seed: int = 0, tokenizer: bool = True, **ch
     model_class = getattr(transformers, class_name)
     torch.manual_seed(seed)
     model = model_class(model_class.config_class(**conf | changes)).eval()
+    if name == "wav2vec2_layer":  # says letters only, as a trained model
+        with torch.no_grad():
+            model.lm_head.bias[1:4] = -100.0
     model.save_pretrained(directory)
     extractor = getattr(transformers, _EXTRACTORS.get(name, "Wav2Vec2FeatureExtractor"))
     extractor().save_pretrained(directory)
@@ -137,7 +140,7 @@ def save_openai_whisper(path: Path, seed: int = 0) -> Path:
 
 def save_transformers_whisper(directory: Path, seed: int = 0) -> Path:
     """Writes a Whisper of transformers, multilingual, with its tokenizer."""
-    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+    from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
     torch.manual_seed(seed)
     special = {"decoder_start_token_id": 50258, "bos_token_id": 50257, "eos_token_id": 50257, "pad_token_id": 50257}
@@ -153,8 +156,7 @@ def save_transformers_whisper(directory: Path, seed: int = 0) -> Path:
         "begin_suppress_tokens": [],
         "max_length": 20,
     }
-    for key, value in generation.items():
-        setattr(model.generation_config, key, value)
+    model.generation_config = GenerationConfig(**special, **generation)
     model.save_pretrained(directory)
     WhisperFeatureExtractor().save_pretrained(directory)
     tokenizer.save_pretrained(directory)

@@ -108,9 +108,7 @@ def test_text_is_what_the_tokenizer_says(tmp_path):
         inputs = processor(signal.numpy(), sampling_rate=16000, return_tensors="pt")
         with torch.no_grad():
             logits = teacher.model(**inputs).logits
-        assert (
-            transcript.text == processor.batch_decode(logits.argmax(dim=-1), skip_special_tokens=True)[0].strip() != ""
-        )
+        assert transcript.text == processor.batch_decode(logits.argmax(dim=-1))[0].strip() != ""
         expected = logits.log_softmax(dim=-1).max(dim=-1).values.mean().exp()
         assert transcript.confidence == pytest.approx(expected.item(), rel=1e-4)
 
