@@ -24,6 +24,20 @@ export PATH="${PATH}:/usr/lib/sctk/bin:${ENCRL_ROOT}/tools/bin"
 [ ! -e "${ENCRL_ROOT}/tools/espnet/tools/extra_path.sh" ] || . "${ENCRL_ROOT}/tools/espnet/tools/extra_path.sh"
 export PATH="${PWD}/utils:${PATH}"
 
+# ESPnet's scripts find each other by these names in the directory of a recipe; files of the recipe's own stay.
+encrl_link_scripts() {
+    local name up=../../.. template=tools/espnet/egs2/TEMPLATE/asr1
+    case $(pwd -P) in */egs2/*/encrl1) ;; *) return 0 ;; esac
+    [ -e "${up}/${template}/asr.sh" ] || return 0
+    for name in asr.sh cmd.sh db.sh pyscripts scripts steps utils conf/pbs.conf conf/queue.conf conf/slurm.conf; do
+        [ -e "${name}" ] && continue
+        [ "${name%/*}" = "${name}" ] || { mkdir -p conf && up=../../../..; }
+        ln -sn "${up}/${template}/${name}" "${name}"
+    done 2> /dev/null || true # another run may have made it meanwhile
+}
+encrl_link_scripts
+unset -f encrl_link_scripts
+
 # Kaldi-style scripts rely on the C collation order; Python must write UTF-8 all the same.
 export LC_ALL=C
 export PYTHONIOENCODING=UTF-8

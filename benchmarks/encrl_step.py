@@ -153,7 +153,7 @@ def load_audio(data_dir: Path, utterances: int, device: str, seed: int) -> dict[
 
 def model_conf(layers: str) -> dict:
     """Returns the paper's network, with our front end, for 256 tokens."""
-    return {**read_config(str(ROOT / f"conf/paper/{layers}.yaml")), "token_list": [str(i) for i in range(256)]}
+    return {**read_config(str(ROOT / f"conf/paper/students.yaml#{layers}")), "token_list": [str(i) for i in range(256)]}
 
 
 def build(name: str, device: str) -> ESPnetASRModel:

@@ -21,13 +21,37 @@ MODEL_KEYS = frozenset(
 ) | {"ctc_conf", "init", "input_size"}
 
 
+SHARED = "default"  # the section that the others of a file are laid over
+
+
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads a YAML mapping.
+    """Reads a YAML mapping, or a section of one: `students.yaml#e6` is its `e6` laid over its `default`, if any.
 
     Raises:
-        UserError: no such file, no YAML (names the line), or no mapping.
+        UserError: no such file, no YAML (names the line), no mapping, or no such section.
     """
-    path = Path(path)
+    file, mark, section = str(path).rpartition("#")
+    if not mark or "/" in section or Path(path).is_file():
+        return _read(Path(path))
+    sections = _read(Path(file))
+    if section not in section_names(file):
+        raise UserError(f"{file} has no section '{section}'; {did_you_mean(section, section_names(file))}")
+    parts = [sections.get(SHARED) or {}, sections[section] or {}]
+    if not all(isinstance(part, dict) for part in parts):
+        raise UserError(f"{file}: {SHARED} and {section} must hold 'key: value' lines")
+    return merge(*parts)
+
+
+def section_names(file: str | os.PathLike) -> set[str]:
+    """Returns the sections of a file.
+
+    Raises:
+        UserError: as `read_config`.
+    """
+    return {str(name) for name in _read(Path(file))} - {SHARED}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from espnet_ext.conf_dirs import shown
 from espnet_ext.errors import UserError
 
 # An overlay that is given without its base would get ESPnet's: 40 epochs of Adadelta, batches of 20 utterances, an RNN
@@ -35,12 +36,13 @@ def check_complete(kind: str, configs: Sequence[str], merged: Mapping[str, Any])
     missing = [key for key in needed if not _says(merged, key)]
     if not missing:
         return
-    own = list(configs[1:] if kind in ("finetune", "scratch") else configs)
+    files = configs[1:] if kind in ("finetune", "scratch") else configs
+    own = [shown(path) for path in files]
     if "encoder" in missing and kind != "teacher":
         raise UserError(f"{configs[0]} describes no model: encoder is missing, for which ESPnet would take an RNN")
     raise UserError(
         f"{' + '.join(own)}: {', '.join(missing)} missing, and ESPnet's own values would be taken silently; give the "
-        f'file that it is laid over first: --{kind}_config "{_base(kind, own)} {" ".join(own)}"'
+        f'file that it is laid over first: --{kind}_config "{shown(_base(kind, files))} {" ".join(own)}"'
     )
 
 

@@ -359,7 +359,8 @@ def test_help_needs_no_installation(root, tmp_path):
     for folder in ("egs2", "espnet_ext/recipe", "espnet_ext/cli"):
         shutil.copytree(SOURCE / folder, root / folder, symlinks=True, dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns("data", "dump", "exp", "downloads", "RESULTS*"))  # fmt: skip
-    shutil.copy(SOURCE / "espnet_ext/__main__.py", root / "espnet_ext")
+    for name in ("__main__.py", "conf_dirs.py"):
+        shutil.copy(SOURCE / "espnet_ext" / name, root / "espnet_ext")
     for script, directory in (
         ("./run.sh --corpus mini_an4 --help", root),
         ("./run.sh --help", root / "egs2/mini_an4/encrl1"),

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.options import Options
-from espnet_ext.recipe.words import help_text, read_asr_names
+from espnet_ext.recipe.words import espnet_file, help_text, read_asr_names
 
 
 def main(words: list[str]) -> None:
     """Runs the stages that the options ask for."""
-    names = read_asr_names(Path("asr.sh"))
+    names = read_asr_names(espnet_file("asr.sh"))
     if {"--help", "-h"} & set(words):
         print(help_text([word for word in words if word not in ("--help", "-h")], names))
         return
-    if not names:
+    if not Path("asr.sh").is_file():
         raise UserError(f"{Path.cwd()} is no recipe, or not installed: there is no asr.sh; use ./run.sh")
     options = Options.parse(words, names)
     from espnet_ext.recipe.recipe import Recipe

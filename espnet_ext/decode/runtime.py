@@ -36,7 +36,7 @@ class OnnxSession:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of its own for each reason
-            raise UserError(f"{path} cannot be loaded: {error}; write it again with export_onnx") from error
+            raise UserError(f"{path} cannot be loaded: {error}; write it again with encrl export") from error
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def __call__(self, inputs: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

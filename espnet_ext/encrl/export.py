@@ -12,6 +12,7 @@ from espnet_ext.checkpoints.find import read_state_dict, save_model
 from espnet_ext.config import option_names, read_config
 from espnet_ext.encrl.students import student_args
 from espnet_ext.errors import UserError, did_you_mean
+from espnet_ext.quiet import quiet_espnet
 
 
 def student_state(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -56,7 +57,8 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
     if not source.exists():
         raise UserError(f"{source} does not exist: the EncRL training has not finished; run stage 11 again")
     state = student_state(read_state_dict(source), name)
-    model = ASRTask.build_model(Namespace(**config))
+    with quiet_espnet():
+        model = ASRTask.build_model(Namespace(**config))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -10,6 +10,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 from torch import nn
 
+from espnet_ext.conf_dirs import locate
 from espnet_ext.config import MODEL_KEYS, check_keys, merge, read_config
 from espnet_ext.encrl.dropout import quicken_dropout
 from espnet_ext.errors import UserError
@@ -46,7 +47,7 @@ def read_students(value: Sequence[str] | Mapping[str, Any]) -> dict[str, dict[st
     for name, config in value.items():
         _check_name(name)
         where = f"student {name}" if isinstance(config, Mapping) else config
-        students[name] = dict(config) if isinstance(config, Mapping) else read_config(config)
+        students[name] = dict(config) if isinstance(config, Mapping) else read_config(locate(config, student=True))
         check_keys(students[name], MODEL_KEYS, f"{where} (describes a model only; training options belong elsewhere)")
     return students
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from espnet_ext.conf_dirs import REPOSITORY
 from espnet_ext.config import check_keys, read_config
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.experiments.matrix import Row, Table
@@ -15,13 +16,13 @@ from espnet_ext.recipe.names import Model
 from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.recipe import Recipe
 from espnet_ext.recipe.train import Training, refused, trainings
-from espnet_ext.recipe.words import read_asr_names, recipe_words
+from espnet_ext.recipe.words import espnet_file, read_asr_names, recipe_words
 from espnet_ext.record import Record
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A recipe directory and what its `conf/experiments.yaml` says.
+    """A recipe directory and what its `conf/experiments.yaml` says, or the repository's where it has none.
 
     Attributes:
         directory: the recipe, e.g. egs2/mini_digits/encrl1.
@@ -35,14 +36,15 @@ class Corpus:
 
     @classmethod
     def read(cls, directory: Path) -> "Corpus":
-        """Reads the recipe's `conf/experiments.yaml`.
+        """Reads `conf/experiments.yaml`.
 
         Raises:
             UserError: No such recipe, or no such file in it.
         """
         if not (directory / "run.sh").is_file():
             raise UserError(f"--corpus: {directory}/run.sh does not exist; give the name of a directory in egs2")
-        path = directory / "conf" / "experiments.yaml"
+        name = Path("conf", "experiments.yaml")
+        path = next((root / name for root in (directory, REPOSITORY) if (root / name).is_file()), directory / name)
         config = read_config(path)
         check_keys(config, ("variants", "parameters"), path)
         for name, variant in (config.get("variants") or {}).items():
@@ -85,7 +87,7 @@ class Run:
         """The run itself."""
         words = [*recipe_words(Path("run.sh")), *self.arguments]
         try:
-            return Recipe(Options.parse(words, read_asr_names(Path("asr.sh"))))
+            return Recipe(Options.parse(words, read_asr_names(espnet_file("asr.sh"))))
         except UserError as error:
             raise UserError(f"{self.labels[0]}: {error}") from error
 

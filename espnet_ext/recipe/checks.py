@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espnet_ext.conf_dirs import require_config
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.publish import check_publication
 from espnet_ext.record import Record
@@ -22,10 +23,8 @@ def check(recipe: "Recipe") -> None:
     """
     options = recipe.options
     check_publication(recipe)
-    for name in options.students:
-        path = Path(options.conf_dir, f"{name}.yaml")
-        if options.covers(1, 11) and not path.is_file():
-            raise UserError(f"--students: {path} does not exist; each student NAME needs {options.conf_dir}/NAME.yaml")
+    for name in options.students if options.covers(1, 11) else ():
+        require_config("--students", f"{options.conf_dir}/{name}.yaml", options.conf_dir, student=True)
     if options.covers(11):
         check_teacher(recipe)
     if options.covers(1, 11):

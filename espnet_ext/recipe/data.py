@@ -223,7 +223,7 @@ def collect_statistics(recipe: "Recipe") -> None:
     options, directory = recipe.options, recipe.names.stats_dir
     # Of a model whose front end the statistics are of: the first that is trained here, else a student.
     trained = next((model for model in recipe.models if model.configs), None)
-    configs = trained.configs if trained else tuple(f"{options.conf_dir}/{name}.yaml" for name in options.students[:1])
+    configs = trained.configs if trained else tuple(map(options.student_config, options.students[:1]))
     if not configs:
         return
     require_data(recipe)

@@ -42,9 +42,11 @@ def _read_by_decoding(recipe: "Recipe") -> dict[str, Any]:
     """Returns what decoding and scoring read, but for the model."""
     options = recipe.options
     words = options.inference_args.split()
-    files = [word for word in [*words, options.inference_config] if word and Path(word).is_file()]
+    files = {word: word for word in words if Path(word).is_file()}
+    # Its name is as given: where it lies does not tell one decoding from another.
+    files |= {name: options.located(name) for name in [options.inference_config] if name}
     decoding: dict[str, Any] = {"decoder": options.decoder, "arguments": words}
-    decoding["files"] = {name: file_sha256(Path(name)) for name in files}
+    decoding["files"] = {name: file_sha256(Path(file)) for name, file in files.items()}
     decoding["audio"] = {name: recipe.audio.of(options.data / name / "wav.scp") for name in options.decoded_sets}
     if options.decoder == "lexicon":
         decoding["lexicon"] = text_digest(_lexicon(recipe))
@@ -163,7 +165,7 @@ def _decode_ctc(recipe: "Recipe", model: Model, directory: Path) -> None:
     words = ["--exp_dir", str(model.exp_dir), "--asr_model_file", model.file, "--data_dir", str(options.data)]
     words += ["--test_sets", " ".join(options.decoded_sets), "--audio_format", options.audio_format]
     words += ["--output_dir", str(directory), "--ngpu", str(gpus), "--search", options.decoder]
-    words += ["--config", options.inference_config] if options.inference_config else []
+    words += ["--config", options.located(options.inference_config)] if options.inference_config else []
     words += ["--lexicon_text", str(_lexicon(recipe))] if options.decoder == "lexicon" else []
     kind = "cuda_cmd" if gpus else "decode_cmd"
     call = recipe.submit(kind, gpus, log, "decode", *words, *options.inference_args.split())

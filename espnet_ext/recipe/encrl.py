@@ -24,11 +24,10 @@ def training(recipe: "Recipe") -> "Training":
     from espnet_ext.recipe.train import Training
 
     options, exp_dir = recipe.options, recipe.encrl_exp
-    files = {name: f"{options.conf_dir}/{name}.yaml" for name in options.students}
+    files = {name: options.student_config(name) for name in options.students}
     seed = int(options.seed) if options.seed else None
-    config = Config(
-        options.encrl_config, files, options.encrl_args, "--encrl_args", seed, "encrl", options.teacher_cache
-    )
+    configs = tuple(map(options.located, options.encrl_config))
+    config = Config(configs, files, options.encrl_args, "--encrl_args", seed, "encrl", options.teacher_cache)
     about = {"model": "encrl", "init": "encrl", "family": recipe.names.family, "differs": {}}
     outputs = [f"valid.{name}_loss.ave.pth" for name in options.students]
     title = f"EncRL {'+'.join(options.students)}"
@@ -167,7 +166,7 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
     cuda = shlex.join(recipe.commands["cuda_cmd"])
     log = exp_dir / "train.log"
     job = exp_dir.name if "queue" in cuda else str(log)  # as in asr.sh: Grid Engine takes no slash
-    students = [f"{name}={options.conf_dir}/{name}.yaml" for name in read_config(told)["students"]]
+    students = [f"{name}={options.student_config(name)}" for name in read_config(told)["students"]]
     cached = cache_teacher(recipe, told) if options.teacher_cache else []
     python = shlex.split(options.python)
     return [

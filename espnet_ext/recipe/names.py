@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from espnet_ext.conf_dirs import config_name
 from espnet_ext.recipe.options import Options
 
 MAX_NAME = 64  # of a directory; what is longer ends in a hash of the whole
@@ -136,7 +137,7 @@ class Names:
 
     def _teacher(self) -> Model:
         options = self.options
-        configs = () if options.teacher else options.teacher_config
+        configs = () if options.teacher else tuple(map(options.located, options.teacher_config))
         args = "" if options.teacher else options.teacher_args
         return Model(
             "teacher", "teacher", self.teacher_exp, self.teacher_model.name, configs, args, self._differs("teacher")
@@ -158,7 +159,7 @@ class Names:
         }[source]
         tag += _config_tag(config, step)
         exp_dir = self._directory(f"asr_{name}_{tag}_{self.suffix}{_clean(args)}{options.sp}")
-        configs = (f"{options.conf_dir}/{name}.yaml", *config)
+        configs = (options.student_config(name), *map(options.located, config))
         return Model(name, source, exp_dir, options.inference_asr_model, configs, args, differs)
 
     def _differs(self, kind: str) -> dict[str, str]:
@@ -207,4 +208,4 @@ def _clean(args: str) -> str:
 
 
 def _config_tag(configs: tuple[str, ...], default: str) -> str:
-    return "".join(f"_{Path(name).stem}" for name in configs if Path(name).stem != default)
+    return "".join(f"_{name}" for name in map(config_name, configs) if name != default)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from espnet_ext.conf_dirs import locate, require_config, require_directory
 from espnet_ext.errors import UserError, did_you_mean
 
 Words = tuple[str, ...]
@@ -30,40 +31,48 @@ class Options:
 
     stage: int = _option(1, "First stage to run.", "General configuration")
     stop_stage: int = _option(10000, "Last stage to run.")
-    ngpu: int = _option(1, "Number of GPUs of each training (0: use the CPU).")
+    ngpu: int = _option(1, "Number of GPUs of each training; 0 trains on the CPU.")
     num_nodes: int = _option(1, "Number of machines of each training.")
-    gpu_inference: bool = _option(False, "Decode on a GPU.")
+    gpu_inference: bool = _option(False, "Decode on a GPU, and check the teacher there.")
     nj: int = _option(
         32, "Number of parallel jobs; also the CPU threads of trainings with --ngpu 0 (at most all cores)."
     )
-    inference_nj: int = _option(0, "Number of parallel jobs in decoding (default: --nj).")
+    inference_nj: int = _option(0, "Number of jobs or CPU threads in decoding (default: that of --nj).")
     model_nj: int = _option(
         1, "Number of models trained, decoded or scored at once; they share --nj, and with run.pl the GPUs."
     )
     dumpdir: str = _option("dump", "Directory of the formatted data.")
     expdir: str = _option("exp", "Directory of the experiments.")
     python: str = _option("python3", "Python that runs ESPnet's commands.")
-    seed: str = _option("", "Seed of all trainings (default: that of each config); use another --expdir for each.")
+    seed: str = _option(
+        "", "Seed of all trainings (default: that of each config). Each seed needs an --expdir of its own."
+    )
     on_change: str = _option(
         "",
         "What to do with an experiment that no longer matches data, configuration or parents: redo, keep or fail "
         "(default: fail for trainings, redo for decoding and scores).",
     )
     list_models: bool = _option(False, "Print the models of the run and their directories as YAML, and stop.")
-    verbose: bool = _option(False, "Show the output of asr.sh instead of writing it to <expdir>/log.")
+    verbose: bool = _option(
+        False, "Show the output of every step on the terminal instead of writing it to <expdir>/log."
+    )
 
     conf_dir: str = _option(
         "conf",
-        "Directory of the configurations below.",
+        "Directory of the configurations below. What it lacks is taken from conf, of the recipe or of the repository.",
         'Models. A config may be several files, e.g. "conf/encrl.yaml conf/criteria/clip.yaml": later ones overwrite.',
     )
     teacher: str = _option(
-        "", "Large model: experiment directory, checkpoint, packed zip or model-zoo tag. Empty: train one."
+        "", "Large model: experiment directory, checkpoint, packed zip or model-zoo tag (default: train one here)."
     )
     teacher_config: Words = _option((), "Config of the teacher trained here (default: <conf_dir>/teacher.yaml).")
-    teacher_args: str = _option("", 'Arguments for its training, e.g., "--max_epoch 10". They overwrite the config.')
+    teacher_args: str = _option(
+        "", 'Options for the training of the teacher, e.g. "--max_epoch 10". They overwrite --teacher_config.'
+    )
     students: Words = _option(
-        ("e6", "e4", "e2"), "Names of the students; <conf_dir>/<name>.yaml describes each. none: the teacher alone."
+        ("e6", "e4", "e2"),
+        "Names of the students. <conf_dir>/<name>.yaml describes each, or its section in <conf_dir>/students.yaml. "
+        "none: the teacher alone.",
     )
     teacher_cache: bool = _option(
         False, "Compute the teacher's outputs once, to disk (<teacher experiment>/cache), instead of in every epoch."
@@ -79,36 +88,49 @@ class Options:
     )
 
     finetune: bool = _option(
-        True, "false: leave students as EncRL or the teacher's layers make them.", "Training of the students"
+        True,
+        "Train the students with CTC after EncRL; false leaves them as EncRL or the teacher's layers make them.",
+        "Training of the students",
     )
     encrl_config: Words = _option((), "Config of EncRL (default: <conf_dir>/encrl.yaml).")
-    encrl_args: str = _option("", 'Arguments for EncRL, e.g., "--max_epoch 10". They overwrite the config.')
+    encrl_args: str = _option("", 'Options for EncRL, e.g. "--max_epoch 10". They overwrite --encrl_config.')
     encrl_checkpoint: str = _option(
         "", "File of the EncRL experiment that students start from (default: the best of each student)."
     )
     finetune_config: Words = _option((), "Config of CTC finetuning (default: <conf_dir>/finetune.yaml).")
-    finetune_args: str = _option("", 'Arguments for finetuning, e.g., "--max_epoch 3". They overwrite the config.')
+    finetune_args: str = _option(
+        "", 'Options for CTC finetuning, e.g. "--max_epoch 3". They overwrite --finetune_config.'
+    )
     scratch_config: Words = _option((), "Config of training from scratch (default: <conf_dir>/scratch.yaml).")
-    scratch_args: str = _option("", "Arguments for training from scratch. They overwrite the config.")
+    scratch_args: str = _option(
+        "", 'Options for training from scratch, e.g. "--max_epoch 10". They overwrite --scratch_config.'
+    )
 
     train_set: str = _option("", "Name of the training set.", "Data, tokens and features (see asr.sh)")
     valid_set: str = _option("", "Name of the validation set.")
-    test_sets: Words = _option((), "Names of the test sets.")
+    test_sets: Words = _option((), "Names of the test sets, separated by blanks.")
     unlabelled_set: str = _option(
         "", "Name of a set without transcripts (data/<name>, no file text) that joins the training set in EncRL."
     )
     lang: str = _option("noinfo", "Language of the corpus, in names of directories.")
-    token_type: str = _option("bpe", "Kind of tokens (char or bpe).")
-    nbpe: int = _option(30, "Number of BPE tokens.")
-    bpemode: str = _option("unigram", "Mode of BPE (unigram or bpe).")
-    feats_type: str = _option("raw", "Feature type; EncRL takes raw audio.")
-    feats_normalize: str = _option("global_mvn", "Normalization layer.")
-    audio_format: str = _option("flac", "Audio format: wav, flac, wav.ark, flac.ark.")
-    fs: str = _option("16k", "Sampling rate.")
-    speed_perturb_factors: str = _option("", 'Speeds of the training set, e.g. "0.9 1.0 1.1".')
-    nlsyms_txt: str = _option("none", "List of non-linguistic symbols.")
-    cleaner: str = _option("none", "Text cleaner.")
-    g2p: str = _option("none", "g2p method.")
+    token_type: str = _option("bpe", "Kind of tokens: bpe, char or word.")
+    nbpe: int = _option(30, "Number of BPE tokens, with --token_type bpe.")
+    bpemode: str = _option("unigram", "Model of sentencepiece with --token_type bpe: unigram or bpe.")
+    feats_type: str = _option("raw", "What the models read; EncRL takes raw audio only.")
+    feats_normalize: str = _option(
+        "global_mvn",
+        "Normalisation of features: global_mvn (statistics of the training set) or utterance_mvn.",
+    )
+    audio_format: str = _option("flac", "Format of the audio that stage 3 writes: wav, flac, wav.ark or flac.ark.")
+    fs: str = _option("16k", "Sampling rate of the formatted audio in Hz, e.g. 16000 or 16k.")
+    speed_perturb_factors: str = _option(
+        "", 'Speeds at which the training set is repeated, e.g. "0.9 1.0 1.1" (default: as recorded).'
+    )
+    nlsyms_txt: str = _option("none", "File of non-linguistic symbols, one a line; none where there are none.")
+    cleaner: str = _option(
+        "none", "ESPnet's text cleaner for transcripts, e.g. tacotron; none leaves them as they are."
+    )
+    g2p: str = _option("none", "ESPnet's method to make phonemes of words, for tokens that are phonemes.")
 
     decoder: str = _option(
         "greedy",
@@ -117,22 +139,29 @@ class Options:
     )
     inference_config: str = _option(
         "",
-        "Config of --decoder beam or lexicon (of ctc_decode), or espnet (default: <conf_dir>/decode.yaml).",
+        "Config of encrl decode with --decoder beam or lexicon, of ESPnet with --decoder espnet (default of ESPnet's: "
+        "<conf_dir>/decode.yaml).",
     )
-    inference_args: str = _option("", "Arguments for decoding, of ctc_decode or of asr_inference.")
-    inference_tag: str = _option("", "Directory of the decoding results in each experiment.")
+    inference_args: str = _option(
+        "",
+        'Options for decoding, e.g. "--beam_size 20": those of encrl decode, or of espnet2.bin.asr_inference with '
+        "--decoder espnet.",
+    )
+    inference_tag: str = _option(
+        "", "Name of the directory of the decoding results in each experiment (default: of decoder and model)."
+    )
     inference_asr_model: str = _option("valid.cer_ctc.ave.pth", "Model file that is decoded and packed.")
     results: str = _option(
         "RESULTS.md",
         "Table of all finished experiments in --expdir; the run's own is <results>_run.md, CSV and plots go beside "
         "them. Empty: none.",
     )
-    skip_export: bool = _option(True, "Skip writing ONNX files and the sherpa-onnx folder (stage 14).")
-    export_args: str = _option("", 'Arguments for encrl export, e.g. "--max_wer_loss 0.2".')
-    skip_upload_hf: bool = _option(True, "Skip uploading to the Hugging Face Hub (stage 15).")
-    hf_repo: str = _option("", "Stage 15 uploads student NAME to <hf_repo>_NAME.")
+    skip_export: bool = _option(True, "false: stage 14 writes ONNX files and a folder for sherpa-onnx.")
+    export_args: str = _option("", 'Options for encrl export in stage 14, e.g. "--max_wer_loss 0.2".')
+    skip_upload_hf: bool = _option(True, "false: stage 15 uploads the students to the Hugging Face Hub.")
+    hf_repo: str = _option("", "Repository on the hub, user/name: stage 15 uploads a student e6 to user/name_e6.")
     hf_license: str = _option("", "License of the uploaded models, as the hub names it, e.g. cc-by-4.0.")
-    hf_args: str = _option("", 'Arguments for encrl publish, e.g. "--dry_run true" or "--create_repo true".')
+    hf_args: str = _option("", 'Options for encrl publish in stage 15, e.g. "--dry_run true" or "--create_repo true".')
 
     asr: dict[str, str] = field(default_factory=dict)  # options that only asr.sh knows
 
@@ -185,6 +214,7 @@ class Options:
             ("on_change", (self.on_change or "fail",), ("redo", "keep", "fail")),
             ("teacher_cache_dtype", (self.teacher_cache_dtype,), ("float32", "int16", "int8")),
             ("bpemode", (self.bpemode,), ("unigram", "bpe")),
+            ("token_type", (self.token_type,), ("bpe", "char", "word")),
             *((name, (word,), ("true", "false")) for name, word in self.asr.items() if _SWITCH.match(name)),
         ):
             if wrong := [word for word in given if word not in valid]:
@@ -197,20 +227,31 @@ class Options:
             raise UserError("--model_nj and --nj take a number of at least 1")
         if self.seed and not self.seed.isdigit():
             raise UserError(f"--seed takes a number, not '{self.seed}'")
+        if not re.fullmatch(r"[1-9][0-9]*(\.[0-9]+)?k?", self.fs):
+            raise UserError(f"--fs takes a sampling rate in Hz, e.g. 16000 or 16k, not '{self.fs}'")
         if self.decoder == "greedy" and self.inference_config:
             raise UserError("--inference_config needs --decoder beam, lexicon or espnet")
         if self.feats_type != "raw":
             raise UserError(f"--feats_type {self.feats_type}: EncRL computes features from audio; use raw")
+        require_directory(self.conf_dir)
         for name in ("teacher", "encrl", "finetune", "scratch"):
+            for path in getattr(self, f"{name}_config"):
+                require_config(f"--{name}_config", path, self.conf_dir)
             if not getattr(self, f"{name}_config"):
                 setattr(self, f"{name}_config", (f"{self.conf_dir}/{name}.yaml",))
         self.inference_nj = self.inference_nj or self.nj
         if self.decoder == "espnet":
             self.inference_config = self.inference_config or f"{self.conf_dir}/decode.yaml"
-        if self.inference_config and not Path(self.inference_config).is_file():
-            raise UserError(
-                f"--inference_config {self.inference_config} does not exist in {Path.cwd()}, where relative paths start"
-            )
+        if self.inference_config:
+            require_config("--inference_config", self.inference_config, self.conf_dir)
+
+    def located(self, path: str) -> str:
+        """Returns the file, or `FILE#SECTION`, that the path of a configuration stands for."""
+        return locate(path, self.conf_dir)
+
+    def student_config(self, name: str) -> str:
+        """Returns the file, or `FILE#SECTION`, that describes a student."""
+        return locate(f"{self.conf_dir}/{name}.yaml", self.conf_dir, student=True)
 
     def covers(self, first: int, last: int | None = None) -> bool:
         """Whether the run touches stages `first` to `last`."""

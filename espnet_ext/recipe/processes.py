@@ -207,7 +207,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def cluster_commands(script: Path = Path("cmd.sh")) -> dict[str, list[str]]:
+def cluster_commands(script: Path) -> dict[str, list[str]]:
     """Returns the commands of `cmd.sh` that run a job: train_cmd, cuda_cmd, decode_cmd.
 
     Raises:
@@ -215,8 +215,9 @@ def cluster_commands(script: Path = Path("cmd.sh")) -> dict[str, list[str]]:
     """
     names = ("train_cmd", "cuda_cmd", "decode_cmd")
     # By ${name:-}: a missing one is named below.
-    code = f'set -e; . "./{script}" >&2; ' + "; ".join(f'printf "%s\\0" "${{{name}:-}}"' for name in names)
-    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False)
+    code = 'set -e; . "$1" >&2; ' + "; ".join(f'printf "%s\\0" "${{{name}:-}}"' for name in names)
+    command = ["bash", "-c", code, "bash", str(script.absolute())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     values = done.stdout.split("\0")
     if done.returncode:
         raise UserError(f"{script} fails: {done.stderr.strip()[-300:]}")

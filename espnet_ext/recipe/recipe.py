@@ -17,6 +17,7 @@ from espnet_ext.recipe.lineage import find_encrl
 from espnet_ext.recipe.names import Model, Names
 from espnet_ext.recipe.options import Options
 from espnet_ext.recipe.processes import cluster_commands, locked, run_logged
+from espnet_ext.recipe.words import espnet_file
 
 
 class Recipe:
@@ -41,7 +42,7 @@ class Recipe:
         self.say = self.terminal.say
         self.log_dir = Path(options.expdir, "log")
         self.audio = AudioDigests(self.log_dir / "audio_digests.json")
-        self.commands = cluster_commands()
+        self.commands = cluster_commands(espnet_file("cmd.sh"))
 
     @property
     def students(self) -> list[Model]:
@@ -167,7 +168,7 @@ class Recipe:
             "audio_format": options.audio_format, "fs": options.fs,
             "speed_perturb_factors": options.speed_perturb_factors, "nlsyms_txt": options.nlsyms_txt,
             "cleaner": options.cleaner, "g2p": options.g2p, "asr_stats_dir": names.stats_dir,
-            "inference_config": options.inference_config or f"{options.conf_dir}/decode.yaml",
+            "inference_config": options.located(options.inference_config or f"{options.conf_dir}/decode.yaml"),
             "inference_args": options.inference_args, "inference_tag": names.inference_tag,
         }  # fmt: skip
         flat = [

@@ -65,7 +65,7 @@ def _export(recipe: "Recipe", model: Model, aligned: Path) -> Path:
 
 def _derive(recipe: "Recipe", model: Model) -> Path:
     """Takes layers of the teacher; returns the student's model.pth."""
-    layers = read_config(f"{recipe.options.conf_dir}/{model.name}.yaml")["encoder_conf"]["num_blocks"]
+    layers = read_config(recipe.options.student_config(model.name))["encoder_conf"]["num_blocks"]
     teacher = recipe.names.teacher_model
     words = ["--source", str(teacher), "--layers", f"{recipe.options.layer_selection}:{layers}", "--ctc_only", "true"]
     directory = recipe.names.start_dir(model.name, "teacher", recipe.encrl_exp)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from espnet_ext.conf_dirs import REPOSITORY
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.options import MANAGED, Options, Words
 
@@ -21,6 +22,11 @@ Stages (asr.sh's numbers):
     15     upload of every student with a model card (--skip_upload_hf false --hf_repo user/name --hf_license NAME)
 What is finished is kept, what is half done goes on. What no longer matches is named: see --on_change.
 """
+
+
+def espnet_file(name: str) -> Path:
+    """Returns a script of the recipe, the current directory; before path.sh has linked it, ESPnet's."""
+    return Path(name) if Path(name).is_file() else REPOSITORY / "tools/espnet/egs2/TEMPLATE/asr1" / name
 
 
 def read_asr_names(asr_sh: Path) -> list[str]:
@@ -62,7 +68,7 @@ def help_text(recipe_words: Sequence[str], asr_names: Sequence[str]) -> str:
         if item.metadata["group"]:
             lines.append(f"\n  {item.metadata['group']}")
         default = " ".join(item.default) if item.type is Words else str(item.default).replace("True", "true")
-        shown = default.replace("False", "false") if item.name != "inference_nj" else ""
+        shown = default.replace("False", "false") if "(default" not in item.metadata["help"] else ""
         said = item.metadata["help"] + (f" (default: {shown})" if shown else "")
         wrapped = textwrap.wrap(said, 92)
         lines.append(f"    --{item.name:<22} {wrapped[0]}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from espnet_ext.report.lineage import Lineage, Training, trace
 from espnet_ext.report.size import Size, model_size
+from espnet_ext.report.speed import exported_bytes, real_time_factor
 from espnet_ext.score.results import KINDS, Score, find_score
 
 
@@ -12,7 +13,8 @@ from espnet_ext.score.results import KINDS, Score, find_score
 class Experiment:
     """One trained and decoded model; None where a value is not known (yet), with the reason in `notes`.
 
-    `scores[test_set][kind]`, kind `wer` or `cer`.
+    `scores[test_set][kind]`, kind `wer` or `cer`. `rtf` is seconds of decoding for a second of audio, over all sets.
+    `exported_bytes` is the size of the exported 8-bit file.
     """
 
     exp_dir: Path
@@ -21,6 +23,8 @@ class Experiment:
     size: Size
     scores: dict[str, dict[str, Score | None]]
     notes: list[str] = field(default_factory=list)
+    rtf: float | None = None
+    exported_bytes: int | None = None
 
     @property
     def own_sec(self) -> float | None:
@@ -96,4 +100,5 @@ def collect(decode_dir: Path, test_sets: list[str]) -> Experiment:
                 f"{' and '.join(without)} of {name} without interval: the score file has no counts per utterance "
                 f"(written by an earlier version); delete {decode_dir / name}/score_* and run stage 13 again"
             )
-    return Experiment(exp_dir, decode_dir, lineage, size, scores, notes)
+    rtf = real_time_factor(decode_dir, test_sets)
+    return Experiment(exp_dir, decode_dir, lineage, size, scores, notes, rtf, exported_bytes(exp_dir))

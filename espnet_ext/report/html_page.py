@@ -1,79 +1,88 @@
 """The report as one HTML file that needs no other file and no network."""
 
-import base64
-import mimetypes
-from html import escape
+import os
+import re
+from functools import cache
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from espnet_ext.report.charts import curve_charts, scatter_charts
 from espnet_ext.report.notes import environment, notes
+from espnet_ext.report.palette import Palette
 from espnet_ext.report.results import Results
-from espnet_ext.report.table import (
-    PUBLISHED,
-    Table,
-    cost_table,
-    difference_table,
-    error_table,
-    main_table,
-    pairwise_table,
-)
+from espnet_ext.report.system import System
+from espnet_ext.report.table import Table, cost_table, difference_table, error_table, main_table, pairwise_table
 from espnet_ext.score.results import KINDS
 
-_STYLE = """
-body { font-family: sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; color: #222; line-height: 1.4; }
-table { border-collapse: collapse; margin: 1em 0; display: block; overflow-x: auto; }
-th, td { padding: 0.25em 0.7em; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-th { border-bottom: 2px solid #888; }
-.name { text-align: left; }
-tr:hover td { background: #f4f4f4; }
-img { max-width: 100%; }
-li { margin: 0.2em 0; }
-"""
+# Order counts: the extensions of Chart.js expect it. Origin and licences: web/LICENSES.md.
+_SCRIPTS = (
+    "chart.umd.min.js", "chartjs-chart-error-bars.min.js", "chartjs-plugin-datalabels.min.js", "sortable.auto.min.js",
+    "page.js",
+)  # fmt: skip
+_FILES = {"config": "config.yaml", "log": "train.log"}
 
 
-def to_html(results: Results, figures: list[tuple[str, Path]]) -> str:
+def to_html(results: Results, folder: Path) -> str:
     """Returns the whole page.
 
     Args:
         results: What is shown.
-        figures: (title, file) of the figures; PNG, JPEG or SVG, put into the page as data URIs.
+        folder: Where the page will lie; links to files of the runs start there.
     """
-    parts = [f"<h1>{escape(results.title)}</h1>", layout(main_table(results)), f"<p>{escape(results.decoding)}</p>"]
-    parts += [_list(notes(results)), *(_figure(name, path) for name, path in figures)]
+    palette = Palette(results)
+    sections: list[tuple[str, Table]] = []
     for name in results.test_sets:
-        errors, differences = error_table(results, name), difference_table(results, name)
-        parts.append(f"<h2>{escape(name)}: percent of words, by kind of error</h2>")
-        parts.append(layout(errors) if errors.rows else "<p>Not scored yet.</p>")
-        parts += [f"<h2>{escape(name)}: differences</h2>", layout(differences)] if differences.rows else []
-        for kind in KINDS:
-            pairs = pairwise_table(results, name, kind)
-            title = f"{escape(name)}: p-values of the {kind.upper()} of every two systems"
-            parts += [f"<h2>{title}</h2>", layout(pairs)] if pairs.rows else []
-    parts += ["<h2>Training cost</h2>", layout(cost_table(results))]
-    parts += ["<h2>Environment</h2>", _list(environment())]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(results.title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
-    )
+        sections.append((f"{name}: percent of words, by kind of error", error_table(results, name)))
+        sections.append((f"{name}: differences", difference_table(results, name)))
+        sections += [(f"{name}: p-values of the {kind.upper()} of every two systems",
+                      pairwise_table(results, name, kind)) for kind in KINDS]  # fmt: skip
+    sections.append(("Training cost", cost_table(results)))
+    return _templates().get_template("page.html").render(
+        title=results.title, decoding=results.decoding, main=main_table(results),
+        colours=[palette.of(system).colour for system in results.systems],
+        files=[_links(system, folder) for system in results.systems],
+        charts=scatter_charts(results), curves=curve_charts(results),
+        sections=[(title, table) for title, table in sections if table.rows],
+        unscored=[name for name in results.test_sets if not error_table(results, name).rows],
+        notes=notes(results), environment=environment(),
+        style=_web("page.css"), scripts=[_web(name) for name in _SCRIPTS],
+    )  # fmt: skip
 
 
 def layout(table: Table) -> str:
     """Returns an HTML table; the cells of `table` are plain text."""
-
-    def row(tag: str, cells: list[str]) -> str:
-        marks = [' class="name"' if place < table.names else "" for place in range(len(cells))]
-        parts = [f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True)]
-        return f"<tr>{''.join(parts)}</tr>"
-
-    head = [f"<em>{PUBLISHED}</em>" if cell == PUBLISHED else escape(cell) for cell in table.head]
-    body = "\n".join(row("td", [escape(cell) for cell in cells]) for cells in table.rows)
-    return f"<table>\n<thead>{row('th', head)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return _templates().get_template("table.html").module.layout(table)
 
 
-def _figure(name: str, path: Path) -> str:
-    kind = mimetypes.guess_type(path.name)[0] or "image/png"
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<h2>{escape(name)}</h2>\n<img alt="{escape(name)}" src="data:{kind};base64,{data}">'
+def _links(system: System, folder: Path) -> list[tuple[str, str]]:
+    """Returns (title, relative address) of what a row's runs left; of runs outside of this recipe nothing is named."""
+    here, found = Path.cwd().resolve(), []
+    for number, run in enumerate(system.runs, 1):
+        for title, file in _FILES.items():
+            path = (run.exp_dir / file).resolve()
+            if path.is_file() and path.is_relative_to(here) and folder.resolve().is_relative_to(here):
+                seed = f" {number}" if len(system.runs) > 1 else ""
+                found.append((title + seed, os.path.relpath(path, folder.resolve())))
+    return found
 
 
-def _list(lines: list[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("espnet_ext.report", "web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {"sort_key": _sort_key, "split_interval": lambda cell: cell.partition(" [")}
+    return templates
+
+
+def _web(name: str) -> Markup:
+    """Returns a style sheet or script of the package, which is not escaped."""
+    return Markup((Path(__file__).parent / "web" / name).read_text(encoding="utf-8"))
+
+
+def _sort_key(cell: str) -> str:
+    """Returns the number that a cell begins with; the text itself where it begins with none, nothing for `-`."""
+    found = re.match(r"[<+]?(-?\d+(?:\.\d+)?)", cell)
+    return found[1] if found else cell.strip("-")

@@ -7,53 +7,39 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from espnet_ext.files import atomic
+from espnet_ext.report.palette import Palette
 from espnet_ext.report.results import Results
 from espnet_ext.report.system import System
 
-# Okabe and Ito's palette (jfly.uni-koeln.de/color) is safe for colour-blind readers; markers repeat the distinction.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-_MARKERS = ["o", "s", "^", "D", "v", "P", "*"]
 _DOTS_PER_INCH = 120
 _INTERVAL = "bars: 95 % interval"
+SIZE_LABEL = "parameters (millions, log scale)"
+COST_LABEL = "training with the share of EncRL, without the teacher's (s, log scale)"
 
 
-def style(number: int) -> dict[str, str]:
-    """Returns colour and marker of a series; the first 49 differ."""
-    turn, place = divmod(number, len(_COLOURS))
-    return {"color": _COLOURS[place], "marker": _MARKERS[(place + turn) % len(_MARKERS)]}
+def millions(system: System) -> float | None:
+    """Returns a model's parameters in millions."""
+    return system.parameters / 1e6 if system.parameters else None
+
+
+def cost_sec(system: System) -> float | None:
+    """Returns the seconds of a model's training, its own and its share of EncRL."""
+    return system.mean(lambda run: run.total_sec)
 
 
 def plot_parameters(results: Results, path: Path) -> bool:
-    """Draws WER against parameters: a panel per test set, a line per start (or a point per row of a file).
+    """Draws WER against parameters: a panel per test set, a grey line per start (or points alone for rows of a file).
 
     Returns:
         Whether there was anything to draw; otherwise no file is written.
     """
-
-    def millions(system: System) -> float | None:
-        return system.parameters / 1e6 if system.parameters else None
-
-    panels = _panels(results, millions, "model and its parameters (millions, log scale)", lines=results.by_start)
-    if panels is None:
-        return False
-    sizes: dict[float, list[str]] = {}  # the models of every size name the ticks
-    for system in results.systems:
-        if (size := millions(system)) is not None:
-            names = sizes.setdefault(size, [])
-            name = system.model.replace("$", r"\$")  # no formula; the figure's other texts: `write_figure`
-            names += [name] if results.by_start and name not in names else []
-    for panel in panels:
-        panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.set_xticks(list(sizes), ["\n".join([*([", ".join(names)] if names else []), f"{size:.3g}"])
-                                       for size, names in sizes.items()])  # fmt: skip
-    write_figure(panels[0].figure, path)
-    return True
+    return _plot(results, millions, SIZE_LABEL, path, lines=results.by_start)
 
 
 def plot_cost(results: Results, path: Path) -> bool:
@@ -62,72 +48,69 @@ def plot_cost(results: Results, path: Path) -> bool:
     Returns:
         Whether there was anything to draw; otherwise no file is written.
     """
-
-    def cost(system: System) -> float | None:
-        return system.mean(lambda run: run.total_sec)
-
-    panels = _panels(
-        results, cost, "training with the share of EncRL, without the teacher's (s, log scale)", lines=False
-    )
-    if panels is None:
-        return False
-    for panel, name in zip(panels, results.test_sets, strict=True):
-        for system in results.systems if results.by_start else []:
-            if cost(system) and (rate := system.rate(name, "wer")) is not None:
-                top = _or(results.comparisons[name, "wer"].estimate(system.label).high, rate)
-                # Upright, as models of one start often cost nearly the same.
-                panel.annotate(system.model, (cost(system), top), xytext=(0, 5), textcoords="offset points",
-                               rotation=90, ha="center", va="bottom", fontsize=7)  # fmt: skip
-        panel.margins(y=0.2)
-        panel.set_ylim(bottom=0)
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.xaxis.set_minor_formatter(NullFormatter())
-    write_figure(panels[0].figure, path)
-    return True
+    return _plot(results, cost_sec, COST_LABEL, path, lines=False)
 
 
-def _panels(results: Results, position: Callable[[System], float | None], label: str, lines: bool) -> list[Axes] | None:
-    """Draws WER with its interval against `position`; None when there is no point."""
-    systems = [system for system in results.systems if position(system)]
-    systems = [system for system in systems if any(system.rate(name, "wer") is not None for name in results.test_sets)]
+def drawable(results: Results, position: Callable[[System], float | None]) -> list[System]:
+    """Returns the rows that have a position and a WER on some set."""
+    return [system for system in results.systems if position(system)
+            and any(system.rate(name, "wer") is not None for name in results.test_sets)]  # fmt: skip
+
+
+def _plot(results: Results, position: Callable[[System], float | None], label: str, path: Path, lines: bool) -> bool:
+    """Draws WER with its interval against `position`."""
+    systems, palette = drawable(results, position), Palette(results)
     if not systems:
-        return None
-    series = list(dict.fromkeys(map(results.series, systems)))
-    places = _side_by_side({system.label: position(system) for system in systems})
+        return False
+    places = side_by_side({system.label: position(system) for system in systems})
     figure, grid = plt.subplots(
         1, len(results.test_sets), figsize=(1 + 4.6 * len(results.test_sets), 4.4), squeeze=False
     )
-    panels = list(grid[0])
-    for panel, name in zip(panels, results.test_sets, strict=True):
+    for panel, name in zip(grid[0], results.test_sets, strict=True):
         comparison = results.comparisons[name, "wer"]
-        for number, title in enumerate(series):
-            points = {places[system.label]: estimate for system in systems if results.series(system) == title
-                      and (estimate := comparison.estimate(system.label)) is not None}  # fmt: skip
-            points = dict(sorted(points.items(), key=lambda point: point[0]))
-            below = [max(0.0, point.value - _or(point.low, point.value)) for point in points.values()]
-            above = [max(0.0, _or(point.high, point.value) - point.value) for point in points.values()]
-            panel.errorbar(
-                list(points), [point.value for point in points.values()], yerr=[below, above], label=title,
-                **style(number), linestyle="-" if lines else "none", markersize=6, capsize=3, linewidth=1.2,
-            )  # fmt: skip
+        scored = [(system, estimate) for system in systems
+                  if (estimate := comparison.estimate(system.label)) is not None]  # fmt: skip
+        for series in dict.fromkeys(results.series(system) for system, _ in scored) if lines else []:
+            points = sorted((places[system.label], estimate.value) for system, estimate in scored
+                            if results.series(system) == series)  # fmt: skip
+            panel.plot(*zip(*points, strict=True), color="0.7", linewidth=1.2, zorder=1)
+        for system, estimate in scored:
+            below = max(0.0, estimate.value - _or(estimate.low, estimate.value))
+            above = max(0.0, _or(estimate.high, estimate.value) - estimate.value)
+            look = palette.of(system)
+            panel.errorbar(places[system.label], estimate.value, yerr=[[below], [above]], color=look.colour,
+                           marker=look.marker, markersize=6, capsize=3, linewidth=1.2)  # fmt: skip
         panel.set_xscale("log")
         panel.margins(x=0.15, y=0.12)
         panel.set_ylim(bottom=0)
         panel.set(title=name, xlabel=label, ylabel="word error rate (%)")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.3)
     figure.suptitle(results.title)
-    if results.by_start:
-        panels[0].legend(title=f"start ({_INTERVAL})", fontsize=8, title_fontsize=8)
-    else:  # the labels of a file's rows are long, so below all panels
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), title=_INTERVAL, fontsize=8, title_fontsize=8
-        )
-    return panels
+    # Below all panels: labels of rows are long, and nothing is printed over a point.
+    figure.legend(handles=_legend(results, systems, palette), loc="upper center", bbox_to_anchor=(0.5, 0), fontsize=8,
+                  title=_INTERVAL, title_fontsize=8, ncols=4 if results.by_start else 1)  # fmt: skip
+    write_figure(figure, path)
+    return True
 
 
-def _side_by_side(positions: dict[str, float]) -> dict[str, float]:
+def _legend(results: Results, systems: list[System], palette: Palette) -> list[Line2D]:
+    def handle(label: str, colour: str, marker: str) -> Line2D:
+        return Line2D([], [], linestyle="none", label=label, color=colour, marker=marker, markersize=6)
+
+    if not results.by_start:
+        return [handle(system.label, palette.of(system).colour, palette.of(system).marker) for system in systems]
+    models = {system.model: palette.of(system).colour for system in systems}
+    starts = {f"start: {results.series(system)}": palette.of(system).marker for system in systems}
+    return [
+        *(handle(model, colour, "s") for model, colour in models.items()),
+        *(handle(start, "0.4", marker) for start, marker in starts.items()),
+    ]
+
+
+def side_by_side(positions: dict[str, float]) -> dict[str, float]:
     """Moves points of one position a little apart, so that no interval hides another."""
     step = max(1.01, (max(positions.values()) / min(positions.values())) ** 0.02)
     equal: dict[float, list[str]] = {}

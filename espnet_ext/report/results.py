@@ -47,6 +47,19 @@ class Results:
             return f"layers of the {system.cells[1]}"
         return system.cells[1]
 
+    def teacher_of(self, system: System) -> str | None:
+        """Returns the label of the row a model is held against: its own teacher, or the only one of the report."""
+        teachers = {other.label: {run.exp_dir.resolve() for run in other.runs}
+                    for other in self.systems if other.model == "teacher" or self._taught(other)}  # fmt: skip
+        own = {run.lineage.teacher.exp_dir.resolve() for run in system.runs if run.lineage.teacher}
+        found = [label for label, exp_dirs in teachers.items() if own & exp_dirs] or list(teachers)
+        return found[0] if len(found) == 1 and found != [system.label] else None
+
+    def _taught(self, system: System) -> bool:
+        exp_dirs = {run.exp_dir.resolve() for run in system.runs}
+        runs = [run for other in self.systems for run in other.runs if run.lineage.teacher]
+        return any(run.lineage.teacher.exp_dir.resolve() in exp_dirs for run in runs)
+
     @property
     def published_sets(self) -> list[str]:
         """Returns the paper's test sets, in the order they are named."""

@@ -1,12 +1,14 @@
 """Size of a model by its `config.yaml`: parameters, layers and multiply-accumulates; no checkpoint is read."""
 
 import argparse
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from espnet_ext.config import read_config
+from espnet_ext.errors import UserError
 from espnet_ext.quiet import quiet_espnet
 
 SPEECH_SEC = 10
@@ -16,13 +18,15 @@ SPEECH_SEC = 10
 class Size:
     """None where not known. `parameters` counts the trainable ones; `macs_per_sec` is per second of speech.
 
-    `head_parameters` are those of them that are the CTC layer's.
+    `head_parameters` are those of them that are the CTC layer's; `bytes` is the size of all weights in float32, also
+    of the frozen ones.
     """
 
     parameters: int | None = None
     layers: int | None = None
     macs_per_sec: float | None = None
     head_parameters: int | None = None
+    bytes: int | None = None
 
 
 def model_size(exp_dir: Path, notes: list[str]) -> Size:
@@ -33,6 +37,8 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
         return Size()
     with quiet_espnet():
         from espnet2.tasks.asr import ASRTask
+
+        from espnet_ext.encoder.layers import encoder_layers
 
     # Statistics and initial values do not change the size, and their files may be elsewhere.
     config = read_config(path) | {"normalize": None, "normalize_conf": {}, "init": None}
@@ -45,21 +51,23 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
         return Size()
     encoder_conf = config.get("encoder_conf") or {}
     layers = encoder_conf.get("num_blocks", encoder_conf.get("num_layers"))
-    if layers is None and hasattr(model.encoder, "encoders"):
-        layers = len(model.encoder.encoders)
+    if layers is None:
+        with contextlib.suppress(UserError):  # an encoder without a list of layers
+            layers = len(encoder_layers(model.encoder))
     parameters, head = (
         sum(p.numel() for p in part.parameters() if p.requires_grad) if part else 0 for part in (model, model.ctc)
     )
+    size = 4 * sum(p.numel() for p in model.parameters())
     if config.get("input_size") is not None:
         notes.append("the model reads features instead of a waveform, so its MACs are not counted")
-        return Size(parameters, layers, None, head)
+        return Size(parameters, layers, None, head, size)
     try:
         with quiet_espnet():
             macs = macs_per_second(model, sample_rate(config))
     except Exception as error:
         notes.append(f"the model does not run on {SPEECH_SEC} s of silence ({type(error).__name__}: {error})")
-        return Size(parameters, layers, None, head)
-    return Size(parameters, layers, macs, head)
+        return Size(parameters, layers, None, head, size)
+    return Size(parameters, layers, macs, head, size)
 
 
 def macs_per_second(model: Any, sample_rate: int) -> float:

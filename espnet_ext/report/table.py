@@ -20,37 +20,46 @@ class Table:
 
 
 def main_table(results: Results) -> Table:
-    """Returns size, training cost, WER and the comparison of every row."""
+    """Returns size, speed, WER, the comparisons of every row, and the cost of its training, what a user asks first."""
     seeds = any(len(system.runs) > 1 for system in results.systems)
     compared = any(system.compare_to for system in results.systems) and not results.by_start
-    names = list(results.name_columns)
-    head = [*names, *(["layers"] if results.by_start else []), "params (M)", "MMACs/s", "training (s)"]
+    exported = any(system.first(lambda run: run.exported_bytes) for system in results.systems)
+    taught = any(results.teacher_of(system) for system in results.systems)
+    head = [*results.name_columns, "MB", *(["MB int8"] if exported else []), "RTF"]
     for name in results.test_sets:
+        suffix = f" {name}" if len(results.test_sets) > 1 else ""
         head.append(f"WER {name} (%)")
         head += [f"seeds {name}"] if seeds else []
-        head += ["vs scratch"] if results.by_start else []
+        head += [f"vs teacher{suffix}"] if taught else []
+        head += [f"vs scratch{suffix}"] if results.by_start else []
         head += [f"difference {name} (points)"] if compared else []
     head += ["compared to"] if compared else []
+    head += [*(["layers"] if results.by_start else []), "params (M)", "MMACs/s", "training (s)"]
     head += [PUBLISHED] if results.published_sets else []
     rows = []
     for system in results.systems:
-        row = list(system.cells)
-        row += [number(system.first(lambda run: run.size.layers), "d")] if results.by_start else []
-        parameters = system.parameters
-        row.append(number(None if parameters is None else parameters / 1e6, ".3f"))
-        macs = system.first(lambda run: run.size.macs_per_sec)
-        row.append(number(None if macs is None else macs / 1e6, ".1f"))
-        row.append(seconds(system.mean(lambda run: run.total_sec)))
+        row = [*system.cells, _mega(system.first(lambda run: run.size.bytes), ".2f")]
+        row += [_mega(system.first(lambda run: run.exported_bytes), ".2f")] if exported else []
+        row.append(number(system.mean(lambda run: run.rtf), ".4f"))
         for name in results.test_sets:
             row.append(rate_cell(results, system, name, "wer"))
             row += [_range(system, name)] if seeds else []
+            teacher = results.teacher_of(system)
+            row += [_difference_cell(results, system, name, "wer", teacher, with_interval=False)] if taught else []
             row += [_relative_cell(results, system, name)] if results.by_start else []
-            row += [_difference_cell(results, system, name, "wer", with_interval=False)] if compared else []
+            row += (
+                [_difference_cell(results, system, name, "wer", system.compare_to, with_interval=False)]
+                if compared
+                else []
+            )
         row += [system.compare_to or "-"] if compared else []
+        row += [number(system.first(lambda run: run.size.layers), "d")] if results.by_start else []
+        row += [_mega(system.parameters, ".3f"), _mega(system.first(lambda run: run.size.macs_per_sec), ".1f")]
+        row.append(seconds(system.mean(lambda run: run.total_sec)))
         if results.published_sets:
             row.append(" / ".join(number(system.published.get(name), "g") for name in results.published_sets))
         rows.append(row)
-    return Table(head, rows, len(names))
+    return Table(head, rows, len(results.name_columns))
 
 
 def error_table(results: Results, test_set: str) -> Table:
@@ -77,7 +86,7 @@ def difference_table(results: Results, test_set: str) -> Table:
     head += [f"{kind.upper()} difference (points)" for kind in KINDS]
     rows = []
     for system in results.systems:
-        cells = [_difference_cell(results, system, test_set, kind) for kind in KINDS]
+        cells = [_difference_cell(results, system, test_set, kind, system.compare_to) for kind in KINDS]
         if cells != ["-"] * len(KINDS):
             rows.append([*system.cells, system.compare_to, *cells])
     return Table(head, rows, len(results.name_columns) + 1)
@@ -153,8 +162,14 @@ def _p(estimate: Estimate) -> str:
     return f" (p{text})" if text.startswith("<") else f" (p={text})"
 
 
-def _difference_cell(results: Results, system: System, test_set: str, kind: str, with_interval: bool = True) -> str:
-    difference = results.comparisons[test_set, kind].difference(system.label, system.compare_to)
+def _mega(value: float | None, style: str) -> str:
+    return number(None if value is None else value / 1e6, style)
+
+
+def _difference_cell(
+    results: Results, system: System, test_set: str, kind: str, base: str | None, with_interval: bool = True
+) -> str:
+    difference = results.comparisons[test_set, kind].difference(system.label, base)
     if difference is None:
         return "-"
     return f"{difference.value:+.2f}{_interval(difference, '+.1f') if with_interval else ''}{_p(difference)}"

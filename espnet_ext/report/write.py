@@ -27,6 +27,7 @@ def write_report(results: Results, output: Path, plot: Path, curves: Path, html:
     Returns:
         The files.
     """
+    page = html or output.with_suffix(".html")
     cost = plot.with_stem(f"{plot.stem.removesuffix('_vs_params')}_vs_cost")
     drawn = {
         ("WER against parameters", plot): plot_parameters(results, plot),
@@ -39,7 +40,7 @@ def write_report(results: Results, output: Path, plot: Path, curves: Path, html:
         output: to_markdown(results, links),
         output.with_suffix(".csv"): systems_csv(results),
         output.with_name(f"{output.stem}_pairwise.csv"): pairwise_csv(results),
-        html or output.with_suffix(".html"): to_html(results, figures),
+        page: to_html(results, page.parent),
     }
     for path, text in texts.items():
         write_text(path, text)

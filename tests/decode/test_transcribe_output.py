@@ -241,3 +241,9 @@ def test_files_are_whole_or_not_there(model, tmp_path):
     done = run("--model", model, "--output_dir", tmp_path / "out", tmp_path / "a.wav")
     assert done.returncode == 1 and b"a.wav is left out: " in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.txt"]
+
+
+def test_a_file_that_is_called_like_standard_input(model, tmp_path):
+    (tmp_path / "-").write_bytes(audio_of(model).read_bytes())
+    done = run("--model", model, "./-", cwd=tmp_path, input=b"")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(f"{tmp_path}/-\t".encode())

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from espnet_ext.cli import experiments
+from espnet_ext.conf_dirs import require_config
 from espnet_ext.errors import UserError
 from espnet_ext.experiments.matrix import choose, read_tables
 from espnet_ext.experiments.plan import Corpus, Plan
@@ -65,6 +66,11 @@ def corpus(monkeypatch) -> Corpus:
     return Corpus.read(ROOT / "egs2/mini_digits/encrl1")
 
 
+def test_a_recipe_without_a_description_of_its_own_takes_the_repositorys():
+    corpus = Corpus.read(ROOT / "egs2/librispeech_100/encrl1")
+    assert corpus.variant("paper")[0]["conf_dir"] == "conf/paper" and corpus.variant("ours")[1]["kd_epochs"] == 90
+
+
 @needs_espnet
 def test_every_row_of_every_table_has_a_run_in_both_variants(corpus):
     tables = list(read_tables(ROOT / "conf/experiments").values())
@@ -89,7 +95,9 @@ def test_every_row_of_every_table_has_a_run_in_both_variants(corpus):
         configs = {
             name for run in plan.runs for key in run.options if "config" in key for name in run.options[key].split()
         }
-        assert configs and all((corpus.directory / name).is_file() for name in configs)
+        assert configs
+        for name in configs:
+            require_config("a row", name, corpus.variant(variant)[0]["conf_dir"])
 
 
 @needs_espnet

@@ -29,7 +29,7 @@ def find_script(name: str, caller: Path, recipe: Path) -> Path | None:
 def scripts_of(recipe: Path) -> set[Path]:
     """Follows the scripts from asr.sh and local/data.sh of a recipe."""
     found: set[Path] = set()
-    ahead = [recipe / "run.sh", recipe / "asr.sh", recipe / "local/data.sh", *REPO.glob("espnet_ext/recipe/*.py")]
+    ahead = [recipe / "run.sh", TEMPLATE / "asr.sh", recipe / "local/data.sh", *REPO.glob("espnet_ext/recipe/*.py")]
     while ahead:
         script = ahead.pop()
         if script.resolve() in found:

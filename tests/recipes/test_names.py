@@ -41,7 +41,7 @@ def test_what_comes_of_another_teacher_has_another_name():
     "words",
     [
         ("--teacher", "/somewhere/egs2/librispeech/asr1/exp/asr_train_asr_conformer_raw_en_bpe5000_sp/valid.acc.pth"),
-        ("--encrl_config", "conf/encrl.yaml conf/criteria/clip_mae_more.yaml", "--finetune_args", "--max_epoch 3 " * 9),
+        ("--encrl_config", "conf/encrl.yaml conf/criteria/clip_mae.yaml", "--finetune_args", "--max_epoch 3 " * 9),
         ("--encrl_args", "--optim_conf betas=[0.9,0.98]"),
         ("--finetune_args", "--optim_conf 'lr=0.1'"),
     ],

@@ -1,5 +1,7 @@
 """Options: what is given where, and every mistake with its remedy."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from espnet_ext.cli import corpus
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.options import Options
-from espnet_ext.recipe.words import help_text, read_asr_names, recipe_words
+from espnet_ext.recipe.words import espnet_file, help_text, read_asr_names, recipe_words
 from tests.recipes.runs import ASR, WORDS, options
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +39,16 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--on_change", "ask"), "'ask' is not redo, keep or fail"),
         (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),
         (("--decoder", "beam", "--inference_config", "conf/none.yaml"), "conf/none.yaml does not exist"),
+        (("--conf_dir", "conf/papr"), "--conf_dir conf/papr: no such directory in .*; did you mean 'conf/paper'"),
+        (("--scratch_config", "conf/scrach.yaml"), "--scratch_config: conf/scrach.yaml does not exist in .*'scratch'"),
+        (("--encrl_config", "conf/encrl.yaml conf/criteria/ms.yaml"), "conf/criteria/ms.yaml does not exist.*'mse'"),
         (("--stage", "13", "--stop_stage", "10"), "--stage 13 is after --stop_stage 10: nothing would be done"),
         (("--stage", "16"), "--stage 16: the last stage is 15, so nothing would be done"),
         (("--skip_packing", "flase"), "--skip_packing: 'flase' is not true or false"),
         (("--use_lm", "yes"), "--use_lm: 'yes' is not true or false"),
         (("--bpemode", "unigra"), "--bpemode: 'unigra' is not unigram or bpe"),
+        (("--token_type", "cahr"), "--token_type: 'cahr' is not bpe, char or word"),
+        (("--fs", "8x"), "--fs takes a sampling rate in Hz, e.g. 16000 or 16k, not '8x'"),
         (("--train_set", ""), "--train_set is empty"),
         (("--feats_type", "fbank"), "use raw"),
     ],
@@ -51,10 +58,19 @@ def test_mistakes_are_named_with_the_remedy(words, message):
         options(*words)
 
 
+def test_each_line_of_the_help_can_be_read_alone():
+    for item in fields(Options):
+        said = item.metadata.get("help", "x." * 9)
+        assert len(said) > 12 and said.endswith("."), (item.name, said)
+        assert not re.search(r" below|above|as in|^Of |skip", said, re.I) or item.name == "conf_dir", item.name
+    shown = help_text([], [])
+    assert shown.count("(default: that of --nj)") == 1 and "(default: ) " not in shown and "(default: 0)" not in shown
+
+
 @pytest.mark.skipif(not (ROOT / "tools/espnet/egs2").exists(), reason="needs ESPnet's recipe tree")
 def test_every_recipe_is_read_and_help_names_its_options():
     for run_sh in ROOT.glob("egs2/*/encrl1/run.sh"):
-        names = read_asr_names(run_sh.with_name("asr.sh"))
+        names = read_asr_names(espnet_file("asr.sh"))
         assert {"max_wav_duration", "use_lm", "local_data_opts"} <= set(names)
         words = recipe_words(run_sh)
         assert Options.parse(words, names).train_set

@@ -1,6 +1,5 @@
 """The comparison of trained models."""
 
-import base64
 import csv
 import json
 import re
@@ -70,8 +69,10 @@ def test_numbers_of_the_table(three_models, capsys):
     row = next(line for line in printed.splitlines() if line.startswith("| e2") and "encrl" in line)
     assert row in markdown
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[5] == "50.0" and re.fullmatch(r"7\.50 \[\d+\.\d, \d+\.\d\] \(jiwer\)", cells[6])
-    assert re.fullmatch(r"-25\.0 % \(p=\d\.\d{3}\)", cells[7])
+    assert cells[10] == "50.0" and re.fullmatch(r"7\.50 \[\d+\.\d, \d+\.\d\] \(jiwer\)", cells[4])
+    assert re.fullmatch(r"\+5\.00 \(p=\d\.\d{3}\)", cells[5])  # the teacher has 1 of 40 words
+    assert re.fullmatch(r"-25\.0 % \(p=\d\.\d{3}\)", cells[6])
+    assert cells[3] == "-"  # no log of the speed here
     assert "test: fewer than 5 known speakers (0), so utterances are resampled" in printed
     cost = markdown.partition("## Training cost")[2].splitlines()
     assert [cell.strip() for cell in cost[5].strip("|").split("|")] == [
@@ -160,19 +161,37 @@ class Page(HTMLParser):
 
 
 def test_the_page_needs_nothing_else(three_models):
-    recipe, *exp_dirs = three_models
+    _, *exp_dirs = three_models
     run(exp_dirs)
     text = Path("RESULTS.html").read_text(encoding="utf-8")
     page = Page()
     page.feed(text)
-    assert not page.open and not page.links and not {"link", "script", "iframe"} & set(page.tags)
-    images = [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in page.sources]
-    names = ("wer_vs_params", "wer_vs_cost", "training_curves")
-    assert images == [(recipe.root / f"exp/{name}.png").read_bytes() for name in names]
-    without_images = re.sub(r'src="data:[^"]*"', "", text)
-    assert not re.search(r"https?:|url\(|@import|src=", without_images)
+    assert not page.open and not page.sources and not {"link", "iframe", "img"} & set(page.tags)
+    assert page.links == [f"exp/{path.name}/config.yaml" for path in exp_dirs if path]
+    assert "default-src 'none'" in text and len(text) < 400_000
+    without_libraries = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"https?:|url\(|@import|src=", without_libraries)
     for words in ("<h1>Results</h1>", "p-values of the CER", "Training cost", "<li>espnet ", "vs scratch"):
-        assert words in without_images
+        assert words in without_libraries
+
+
+def test_size_and_speed_of_a_model(three_models, capsys):
+    _, teacher, encrl, scratch = three_models
+    for name, seconds in (("test", 3.0), ("other", 1.0)):
+        log = encrl / "decode" / name / "logdir" / "calculate_rtf.log"
+        log.parent.mkdir(parents=True)
+        log.write_text(f"Total audio duration: 100.000 [sec]\nTotal decoding time: {seconds:.3f} [sec]\nRTF: 0.030\n")
+    (encrl / "onnx").mkdir()
+    (encrl / "onnx" / "model.int8.onnx").write_bytes(bytes(1_250_000))
+    run([teacher, encrl, scratch], "test other")
+    table = [[cell.strip() for cell in line.strip("|").split("|")]
+             for line in capsys.readouterr().out.splitlines() if line.startswith("|")]  # fmt: skip
+    assert table[0][2:5] == ["MB", "MB int8", "RTF"]
+    row = next(row for row in table if row[:2] == ["e2", "encrl"])
+    weights = torch.load(encrl / "checkpoint.pth", weights_only=True)["model"]
+    learnt = sum(value.numel() for key, value in weights.items() if value.is_floating_point()
+                 and not key.endswith(("running_mean", "running_var", "melmat")))  # fmt: skip
+    assert row[2:5] == [f"{4 * learnt / 1e6:.2f}", "1.25", "0.0200"]
 
 
 def test_labels_are_escaped_in_the_page(recipe):
@@ -192,7 +211,7 @@ def test_scores_of_an_earlier_version(three_models, capsys):
     path.write_text(json.dumps(content))
     run([teacher, encrl, scratch])
     printed = capsys.readouterr().out
-    assert re.search(r"\| +7\.50 \(jiwer\) \| +-25\.0 % \|", printed)
+    assert re.search(r"\| +7\.50 \(jiwer\) \| +\+5\.00 \| +-25\.0 % \|", printed)
     assert "asr_e2_encrl_x: WER of test without interval: the score file has no counts per utterance" in printed
     by_dir = {row["exp_dirs"]: row for row in rows()}
     assert by_dir[str(encrl)]["wer_low"] == by_dir[str(encrl)]["wer_p_value"] == ""
@@ -211,7 +230,7 @@ def test_curves_of_every_criterion_and_student(three_models, monkeypatch):
     from espnet_ext.report import curves
 
     drawn = []
-    monkeypatch.setattr(curves, "_draw", lambda axes, panel, styles: drawn.append((panel.title, list(panel.curves))))
+    monkeypatch.setattr(curves, "_draw", lambda axes, panel: drawn.append((panel.title, list(panel.curves))))
     _, *exp_dirs = three_models
     run(exp_dirs)
     assert ("EncRL: mse", ["e4", "e2"]) in drawn and ("EncRL: loss", ["e4", "e2"]) in drawn

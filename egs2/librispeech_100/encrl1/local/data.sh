@@ -18,10 +18,10 @@ EOF
 )
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 [ $# -eq 0 ] || die "No positional arguments are required."
-# shellcheck source=/dev/null
-. ./path.sh
 
 splits=(train-clean-100 dev-clean dev-other test-clean test-other)
 find_corpus LIBRISPEECH LibriSpeech

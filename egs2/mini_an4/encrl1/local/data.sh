@@ -13,15 +13,14 @@ SECONDS=0
 help_message="Usage: $0"
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 
 if [ $# -ne 0 ]; then
     log "Error: No positional arguments are required."
     exit 2
 fi
-
-# shellcheck source=/dev/null
-. ./path.sh
 
 source_recipe=${ENCRL_ROOT}/tools/espnet/egs2/mini_an4/asr1
 if [ ! -e "${source_recipe}/downloads.tar.gz" ]; then

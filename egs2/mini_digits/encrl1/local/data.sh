@@ -25,6 +25,8 @@ EOF
 )
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 
 if [ $# -ne 0 ]; then
@@ -32,10 +34,7 @@ if [ $# -ne 0 ]; then
     exit 2
 fi
 
-# shellcheck source=/dev/null
-. ./path.sh
-
-python3 -m espnet_ext.bin.make_digits --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
+python3 local/make_digits.py --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
     --num_test "${num_test}" --snr_db="${snr_db}" --seed "${seed}" --nj "${nj}"
 
 for dset in train valid test; do

@@ -24,10 +24,10 @@ EOF
 )
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 [ $# -eq 0 ] || die "No positional arguments are required."
-# shellcheck source=/dev/null
-. ./path.sh
 
 find_corpus MINI_LIBRISPEECH LibriSpeech
 dev="dev-clean-2" # OpenSLR 31 calls its part of dev-clean so

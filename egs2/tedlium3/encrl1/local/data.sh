@@ -21,11 +21,11 @@ EOF
 )
 log "$0 $*"
 # shellcheck source=/dev/null
+. ./path.sh
+# shellcheck source=/dev/null
 . utils/parse_options.sh
 [ $# -eq 0 ] || die "No positional arguments are required."
 [[ " legacy speaker-adaptation " == *" ${data_type} "* ]] || die "--data_type: '${data_type}' is not legacy or speaker-adaptation."
-# shellcheck source=/dev/null
-. ./path.sh
 
 find_corpus TEDLIUM3 TEDLIUM_release-3
 if ${may_download} && [ ! -d "${corpus_dir}" ]; then

@@ -1,1 +1,0 @@
-../../../tools/espnet/egs2/TEMPLATE/asr1/db.sh

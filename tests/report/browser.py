@@ -1,0 +1,62 @@
+"""A headless Chromium by the WebDriver protocol of its chromedriver (www.w3.org/TR/webdriver2)."""
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = ("chromium", "chromedriver")
+MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
+
+
+class Browser:
+    """One page in a browser with an empty profile."""
+
+    def __init__(self, profile: Path):
+        self._driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
+        for line in self._driver.stdout:
+            if found := re.search(r"started successfully on port (\d+)", line):
+                break
+        self._address = f"http://127.0.0.1:{found[1]}/session"
+        words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        options = {"binary": shutil.which("chromium"), "args": [*words, f"--user-data-dir={profile}"]}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        self._address += "/" + self._post("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+
+    def close(self) -> None:
+        """Ends browser and driver."""
+        urllib.request.urlopen(urllib.request.Request(self._address, method="DELETE"), timeout=60).close()
+        self._driver.terminate()
+        self._driver.wait()
+
+    def open(self, page: Path, width: int, height: int) -> None:
+        """Shows a file in a window of `width` x `height` CSS pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._post("/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": size})
+        self._post("/url", {"url": page.absolute().as_uri()})
+
+    def run(self, script: str) -> Any:
+        """Returns the value of an expression in the page."""
+        return self._post("/execute/sync", {"script": f"return ({script})", "args": []})
+
+    def click(self, selector: str) -> None:
+        """Clicks an element as a user does, so it must be visible."""
+        element = self._post("/element", {"using": "css selector", "value": selector})
+        self._post(f"/element/{next(iter(element.values()))}/click", {})
+
+    def hover(self, x: float, y: float) -> None:
+        """Moves the mouse to a place of the window."""
+        move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
+        self._post("/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": [move]}]})
+
+    def complaints(self) -> list[str]:
+        """Returns what the page wrote to its console since the last call."""
+        return [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
+
+    def _post(self, path: str, content: dict) -> Any:
+        request = urllib.request.Request(self._address + path, json.dumps(content).encode())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
