@@ -57,8 +57,9 @@ class Command:
 
 def documents() -> list[Path]:
     """Returns the documents that are written by hand."""
-    found = [*REPO.glob("*.md"), *REPO.glob("docs/*.md"), *REPO.glob("docs/[!r]*/**/*.md")]
-    return sorted({*found, REPO / "docs/results/README.md"} - {REPO / "CHANGELOG.md"})
+    results = REPO / "docs/results"  # written by commands, apart from the page that names these
+    found = [path for path in (REPO / "docs").rglob("*.md") if results not in path.parents]
+    return sorted([*found, results / "README.md", *REPO.glob("*.md")])
 
 
 def blocks(path: Path) -> Iterator[Block]:

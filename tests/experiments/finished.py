@@ -11,7 +11,7 @@ from espnet_ext.recipe.train import trainings
 from espnet_ext.recipe.words import recipe_words
 from espnet_ext.record import Record
 
-ASR = ["seconds", "fail"]
+ASR = ["seconds", "fail", "beside"]
 
 
 def finish(run: Run | Recipe) -> None:
@@ -39,6 +39,16 @@ def finish(run: Run | Recipe) -> None:
         record.finish([f"{name}/score_wer/result.txt" for name in sets])
 
 
+def wait_for_students(number: int) -> None:
+    """Waits until so many students have begun, so that no machine is too slow to show that runs overlap."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        begun = [line for line in Path("events").read_text().splitlines() if line.startswith("begin")]
+        if sum(line.split()[1] != "teacher" for line in begun) >= number:
+            return
+        time.sleep(0.05)
+
+
 def main() -> None:
     """ "Trains" what is not there for a moment, and notes when that began and ended."""
     words = [*recipe_words(Path("run.sh")), *sys.argv[1:]]
@@ -53,7 +63,9 @@ def main() -> None:
             for title in new:
                 events.write(f"{moment} {title.replace(' ', '_')} {time.time()}\n")
             events.flush()
-            time.sleep(float(recipe.options.asr.get("seconds", 0.2)) if moment == "begin" else 0)
+            if moment == "begin":
+                time.sleep(float(recipe.options.asr.get("seconds", 0.2)))
+                wait_for_students(int(recipe.options.asr.get("beside", 0)) if "teacher" not in new else 0)
     finish(recipe)
 
 

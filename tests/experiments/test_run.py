@@ -35,7 +35,7 @@ def recipe(tmp_path, monkeypatch) -> Path:
     (recipe / "conf").mkdir(parents=True)
     (recipe / "run.sh").write_text(RUN_SH)
     (recipe / "run.sh").chmod(0o755)
-    (recipe / "asr.sh").write_text("# General configuration\nseconds=\nfail=\nhelp_message=\n")
+    (recipe / "asr.sh").write_text("# General configuration\nseconds=\nfail=\nbeside=\nhelp_message=\n")
     (recipe / "cmd.sh").write_text("train_cmd=run.pl cuda_cmd=run.pl decode_cmd=run.pl\n")
     (recipe / "conf/experiments.yaml").write_text("variants: {ours: {}}\n")
     for name in ("teacher", "finetune", "scratch", "encrl", "a", "b", "c", "bad", "child", "good"):
@@ -60,14 +60,14 @@ def events(recipe: Path) -> dict[str, tuple[float, ...]]:
 
 
 def test_runs_overlap_but_never_in_one_directory_and_are_done_once(recipe, capsys):
-    slow = tuple(row | {"options": {"seconds": "4"}} for row in ROWS)  # longer than a run takes to start
-    experiments.main(command(recipe, 2, slow))
+    rows = tuple(row | {"options": {"beside": "2"}} for row in ROWS)
+    experiments.main(command(recipe, 2, rows))
     times = events(recipe)
     assert all(len(times[name]) == 2 for name in ("teacher", "a_teacher", "b_teacher", "c_teacher"))  # each once
     assert times["teacher"][1] <= min(times[f"{name}_teacher"][0] for name in "abc")
     assert times["b_teacher"][0] < times["a_teacher"][1]  # at once
     before = (recipe / "events").read_text()
-    experiments.main(command(recipe, 2, slow))
+    experiments.main(command(recipe, 2, rows))
     assert (recipe / "events").read_text() == before and "4 of 4 runs are finished already" in capsys.readouterr().out
 
 

@@ -167,7 +167,7 @@ def test_where_sclite_cannot_score_jiwer_does(recipe: Path, reference: str, hypo
     (recipe / "dump/raw/test/text").write_text(f"test-a ONE TWO\ntest-b {reference}\n")
     (recipe / "greedy/test").mkdir(parents=True)
     (recipe / "greedy/test/text").write_text(f"test-a one two\ntest-b {hypothesis}\n")
-    command = "python3 -m espnet_ext.recipe.scoring --decode_dir greedy --data_dir dump/raw --sets test"
+    command = "python3 -m espnet_ext score --decode_dir greedy --data_dir dump/raw --test_sets test"
     output = run(recipe, "bash", "-c", f". ./path.sh; {command}")
     scores = recipe / "greedy/test/score_wer"
     if reason is None:
