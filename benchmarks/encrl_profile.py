@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from encrl_step import MEANING, load_audio, procedures
 from torch.profiler import ProfilerActivity, profile
 
+from encrl_step import MEANING, load_audio, procedures
 from espnet_ext.errors import run_main
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout

@@ -28,10 +28,11 @@ from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
 from espnet_ext.score.by_jiwer import score
 
-_MEMORY = """
+_MEMORY = f"""
 import sys
+sys.path.append({str(Path(__file__).parent)!r})
 from espnet_ext.cli.transcribe import main
-from espnet_ext.export.measure import peak_memory
+from measure_runtime import peak_memory
 main(sys.argv[1:])
 print(peak_memory(), file=sys.stderr)
 """

@@ -11,6 +11,7 @@ Run, in a recipe directory after ./run.sh:
 
 import argparse
 import csv
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ import torch
 from torch import Tensor
 
 from espnet_ext.data.batches import make_batches
-from espnet_ext.data.noise import pink_noise, white_noise
 from espnet_ext.data.sets import DecodingSet
 from espnet_ext.data.text import read_text
 from espnet_ext.decode.model import CTCModel, load_model
@@ -30,6 +30,9 @@ from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
 from espnet_ext.score.by_jiwer import score
+
+sys.path.append(str(Path(__file__).parents[1] / "egs2/mini_digits/encrl1/local"))
+from noise import pink_noise, white_noise  # noqa: E402
 
 # seconds, and level in dBFS or None for digital silence
 _PADDING = ((0.25, None), (0.5, None), (1.0, None), (2.0, None), (1.0, -60), (1.0, -45))

@@ -9,12 +9,12 @@ import pytest
 import soundfile
 from numpy import zeros
 
-from espnet_ext.data.digits import MANIFEST, Options, make_split
-from espnet_ext.data.talks import SETS, make_tedlium
+from digits import MANIFEST, Options, make_split
 from espnet_ext.errors import UserError
-from espnet_ext.export.run import export
+from espnet_ext.export.run import Export, export
 from espnet_ext.publish.repository import stage_files
 from espnet_ext.teachers.cache_writer import plan
+from talks import SETS, make_tedlium
 from tests.tiny import model_conf, save_experiment
 
 
@@ -37,7 +37,7 @@ def data_set(directory: Path) -> Path:
 def test_export_replaces_no_folder_of_the_user(tmp_path, name):
     source = save_experiment(tmp_path / "asr", token_type="char", **model_conf())
     thesis = users_folder(tmp_path / name)
-    args = argparse.Namespace(
+    args = Export(
         exp_dir=source, asr_model_file=None, sherpa=False, data_dir=data_set(tmp_path / "set"), audio_format="wav",
         utterances=1, output_dir=tmp_path / "onnx", precisions=[], tolerance=1e-3, max_wer_loss=1.0,
     )  # fmt: skip
@@ -74,13 +74,13 @@ def test_the_cache_replaces_no_folder_of_the_user(tmp_path):
 
 
 def test_corpora_of_digits_replace_no_folder_of_the_user(tmp_path, monkeypatch):
-    monkeypatch.setattr("espnet_ext.data.digits.Espeak", lambda: argparse.Namespace(version="1"))
-    monkeypatch.setattr("espnet_ext.data.digits.make_babble", lambda *_: None)
+    monkeypatch.setattr("digits.Espeak", lambda: argparse.Namespace(version="1"))
+    monkeypatch.setattr("digits.make_babble", lambda *_: None)
 
     def fails(*_):
         raise RuntimeError
 
-    monkeypatch.setattr("espnet_ext.data.digits._write_split", fails)
+    monkeypatch.setattr("digits._write_split", fails)
     thesis = users_folder(tmp_path / ".train.mine")
     with pytest.raises(RuntimeError):
         make_split(tmp_path, "train", Options(num_utts=1))

@@ -16,11 +16,10 @@ from torch import Tensor
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
 from espnet_ext.checkpoints.find import find_model_files, read_state_dict, save_model
 from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
+from espnet_ext.encoder.layers import split_key
 from espnet_ext.errors import UserError
 from espnet_ext.quiet import quiet_espnet
 
-# ESPnet's conformer, transformer, branchformer and e_branchformer; the paper's encoder.
-_LAYER = re.compile(r"(encoder\.(?:encoders|conformer\.conformer_layers)\.)(\d+)(\..+)")
 # Options of ESPnet's encoders that may be lists with one entry for each layer.
 _PER_LAYER = ("stochastic_depth_rate", "cgmlp_weight", "attn_branch_drop_rate")
 # Options that name layers of the source for an intermediate CTC loss.
@@ -62,7 +61,7 @@ def select_layers(spec: str, num_layers: int) -> list[int]:
 
 def count_layers(state: Mapping[str, Tensor]) -> int:
     """Returns the number of encoder layers in a checkpoint; 0 where the encoder is of no known kind."""
-    return 1 + max((int(match[2]) for match in map(_LAYER.fullmatch, state) if match), default=-1)
+    return 1 + max((split[1] for split in map(split_key, state) if split), default=-1)
 
 
 def derive(
@@ -101,9 +100,10 @@ def derive(
     renumbered_layer = {old: new for new, old in enumerate(layers)}
     derived = {}
     for key, value in state.items():
-        if match := _LAYER.fullmatch(key):
-            if int(match[2]) in renumbered_layer:
-                derived[f"{match[1]}{renumbered_layer[int(match[2])]}{match[3]}"] = value
+        if split := split_key(key):
+            before, index, after = split
+            if index in renumbered_layer:
+                derived[f"{before}{renumbered_layer[index]}{after}"] = value
         elif not key.startswith(tuple(dropped)):
             derived[key] = value
     return config, derived

@@ -1,6 +1,5 @@
 """One-shot magnitude pruning of a trained model, the baseline of arXiv 2505.16991, section 4.2.3."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,15 +8,8 @@ from torch.nn.utils.prune import L1Unstructured
 
 from espnet_ext.checkpoints.find import find_model_files, read_state_dict, save_model
 from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
+from espnet_ext.encoder.layers import PARTS, in_part
 from espnet_ext.errors import UserError, did_you_mean
-
-# Parameters of encoder layers by group; names of ESPnet's encoders and of the paper's.
-GROUPS = {
-    "feed_forward": r"\.(ffn[12]|feed_forward|feed_forward_macaron|norm_ff|norm_ff_macaron|norm_mlp)\.",
-    "self_attn": r"\.(self_attn|attn)\.",
-    "conv": r"\.(conv_module|cgmlp)\.",
-}
-_LAYER = re.compile(r"^encoder\.(encoders|conformer\.conformer_layers)\.\d+\.")
 
 
 def prune(
@@ -28,7 +20,7 @@ def prune(
     Args:
         state: parameters and buffers of the model, by name.
         amount: share of each tensor, 0 to 1.
-        groups: names of `GROUPS`.
+        groups: names of `espnet_ext.encoder.layers.PARTS`.
         weights_only: spare biases and layer norms. False: prune them too, as the released code does.
 
     Returns:
@@ -41,13 +33,13 @@ def prune(
         raise UserError(f"--amount {amount}: must be at least 0 and below 1, e.g. 0.05")
     groups = list(groups)
     for group in groups:
-        if group not in GROUPS:
-            raise UserError(f"--modules: unknown group '{group}'; {did_you_mean(group, GROUPS)}")
-        if not any(_LAYER.match(key) and re.search(GROUPS[group], key) for key in state):
+        if group not in PARTS:
+            raise UserError(f"--modules: unknown group '{group}'; {did_you_mean(group, PARTS)}")
+        if not any(in_part(key, group) for key in state):
             raise UserError(f"--modules {group}: no layer of this model has such a module; leave it out")
     pruned, method = dict(state), L1Unstructured(amount)
     for key, value in state.items():
-        chosen = _LAYER.match(key) and any(re.search(GROUPS[group], key) for group in groups)
+        chosen = any(in_part(key, group) for group in groups)
         if chosen and value.is_floating_point() and (value.dim() > 1 or not weights_only) and not _is_buffer(key):
             pruned[key] = method.prune(value)
     parameters = [value for key, value in pruned.items() if value.is_floating_point() and not _is_buffer(key)]
@@ -63,7 +55,7 @@ def prune_model(
     Args:
         source: experiment directory, checkpoint, packed zip or model-zoo tag.
         amount: see `prune`, as `groups` and `weights_only`.
-        groups: names of `GROUPS`.
+        groups: names of `espnet_ext.encoder.layers.PARTS`.
         output_dir: where the files go.
         weights_only: spare biases and layer norms.
 

@@ -74,7 +74,7 @@ class OnnxRecognizer:
     """A file that `encrl export` wrote.
 
     Args:
-        path: `model.onnx`, `model.fp16.onnx` or `model.int8.onnx`.
+        path: `model.onnx` or `model.int8.onnx`.
 
     Raises:
         UserError: no such file, it lacks what such files say of themselves, or takes features.

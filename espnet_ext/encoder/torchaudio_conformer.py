@@ -172,13 +172,8 @@ class TorchaudioConformerEncoder(AbsEncoder):
             depthwise_conv_kernel_size=cnn_module_kernel,
             dropout=dropout_rate,
         )
-        for layer in self.encoders:
+        for layer in self.conformer.conformer_layers:
             _mask_convolution(layer.conv_module.sequential)
-
-    @property
-    def encoders(self) -> nn.ModuleList:
-        """The layers, under the name that ESPnet's encoders give them; each works on (T, B, D)."""
-        return self.conformer.conformer_layers
 
     def output_size(self) -> int:
         """Returns D."""
@@ -217,7 +212,7 @@ class TorchaudioConformerEncoder(AbsEncoder):
         intermediate = []
         x = x.transpose(0, 1)  # (T', B, D), as torchaudio's layers want it
         with valid_frames(olens if self.mask_padding else None, x.size(0)):
-            for index, layer in enumerate(self.encoders, 1):
+            for index, layer in enumerate(self.conformer.conformer_layers, 1):
                 if not (self.training and self.layer_drop_rate > 0 and torch.rand(()).item() < self.layer_drop_rate):
                     x = layer(x, padding)
                 if index in self.interctc_layer_idx:

@@ -16,7 +16,6 @@ from espnet_ext.encrl.criteria import Criterion, teacher_outputs
 from espnet_ext.encrl.projection import build_projection
 from espnet_ext.errors import UserError
 from espnet_ext.losses import LOSSES
-from espnet_ext.losses.clip import ClipLoss
 from espnet_ext.losses.gather import process_rank
 from espnet_ext.losses.masking import valid_frames, without_padding
 from espnet_ext.teachers.cache import cached_outputs
@@ -61,6 +60,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         self.losses = nn.ModuleDict(
             {name: nn.ModuleDict({c.name: LOSSES[c.loss](**c.conf) for c in self.criteria}) for name in students}
         )
+        self._needs = {need for losses in self.losses.values() for loss in losses.values() for need in loss.needs}
         self.projections = nn.ModuleDict()
         for name, student in students.items():
             if not any(criterion.needs_head for criterion in self.criteria):
@@ -106,7 +106,9 @@ class ESPnetEncRLModel(AbsESPnetModel):
             # ESPnet's GlobalMVN works in place, so each model gets a copy of the shared features.
             teacher_in = (feats.clone(), feats_lengths) if self.teacher_shares_frontend else (speech, speech_lengths)
             teacher_out = self.teacher(*teacher_in, teacher_outputs(self.criteria), utt_ids)
-        transcript = (text, text_lengths)
+        given = {"text": text, "text_lengths": text_lengths}
+        if utt_ids is not None and "ids" in self._needs:
+            given["ids"] = _numbers(utt_ids, speech.device)
         stats: dict[str, Tensor] = {}
         losses = {}
         # Dropout and SpecAugment of a student must not depend on the students beside it; each process has its own.
@@ -115,7 +117,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
             student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
             with _random_numbers_from(seed, speech.device):
                 student_out = compute_outputs(student, *student_in, [c.output for c in self.criteria])
-                parts = self._losses(name, student_out, teacher_out, transcript, utt_ids)
+                parts = self._losses(name, student_out, teacher_out, given, utt_ids)
             losses[name] = sum(c.weight * parts[c.name] for c in self.criteria)
             stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
             stats[f"{name}_loss"] = losses[name].detach()
@@ -136,9 +138,9 @@ class ESPnetEncRLModel(AbsESPnetModel):
     def begin_epoch(self) -> None:
         """Forgets what checkpoints do not hold, so that a resumed training equals one that never stopped."""
         self._updates = 0
-        for module in self.losses.modules():
-            if isinstance(module, ClipLoss) and module.queue is not None:
-                module.queue.clear()
+        for losses in self.losses.values():
+            for loss in losses.values():
+                loss.begin_epoch()
 
     def student_parts(self) -> dict[str, list[nn.Module]]:
         """Returns the modules that are trained for each student: the student, its losses and its projections."""
@@ -159,10 +161,10 @@ class ESPnetEncRLModel(AbsESPnetModel):
         name: str,
         student: Outputs,
         teacher: Outputs | None,
-        transcript: tuple[Tensor | None, Tensor | None],
+        given: Mapping[str, Tensor | None],
         utt_ids: Sequence[str] | None,
     ) -> dict[str, Tensor]:
-        """Computes every criterion of one student in float32."""
+        """Computes every criterion of one student in float32; `given`: what losses may need beside the outputs."""
         if teacher is not None:
             teacher = teacher.at_rate(self.frame_ratios.get(name, 1.0))
         # Two encoders may round the number of frames differently by one.
@@ -179,20 +181,18 @@ class ESPnetEncRLModel(AbsESPnetModel):
             for criterion in self.criteria:
                 loss = self.losses[name][criterion.name]
                 ours = student.of(criterion.output)[keep, :frames].float()
-                if not criterion.needs_teacher:
-                    if transcript[0] is None:
-                        raise UserError(f"criterion '{criterion.name}' needs transcripts: give data of the type text")
-                    parts[criterion.name] = loss(ours, lengths[keep], *(tensor[keep] for tensor in transcript))
-                    continue
-                theirs = teacher.of(criterion.output)[keep, :frames].float()
-                if criterion.name in self.projections[name]:
+                needed = {}
+                for need in loss.needs:
+                    value = teacher.of(criterion.output)[:, :frames].float() if need == "teacher" else given.get(need)
+                    if value is None:
+                        what = "ids of the utterances" if need == "ids" else "transcripts: give data of the type text"
+                        raise UserError(f"criterion '{criterion.name}' needs {what}")
+                    needed[need] = value[keep]
+                if teacher is not None and criterion.name in self.projections[name]:
                     if loss.masked:  # its weights get a gradient from every frame
                         ours = without_padding(ours, lengths[keep])
                     ours = self.projections[name][criterion.name](ours)
-                inputs = (ours, theirs, lengths[keep])
-                if getattr(loss, "queue", None) is not None and utt_ids is not None:
-                    inputs += (_numbers(utt_ids, lengths.device)[keep],)
-                parts[criterion.name] = loss(*inputs)
+                parts[criterion.name] = loss(student=ours, lengths=lengths[keep], **needed)
         return parts
 
     def _shares(self, parts: Mapping[str, Tensor], student: Outputs) -> dict[str, Tensor]:

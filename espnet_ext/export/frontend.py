@@ -44,7 +44,13 @@ class LogMel(nn.Module):
             window = getattr(torch, f"{stft.window}_window")(stft.win_length)
         left = (stft.n_fft - stft.win_length) // 2  # torch.stft centres a short window
         window = F.pad(window, (left, stft.n_fft - stft.win_length - left))
-        self.register_buffer("basis", fourier_basis(window))  # (2 bins, 1, n_fft)
+        self.register_buffer("window", window)
+        samples = torch.arange(self.n_fft)
+        period = 2 * torch.pi * samples.double() / self.n_fft
+        self.register_buffer("cosine", period.cos().float())
+        self.register_buffer("sine", period.sin().float())
+        self.register_buffer("bins", samples[: self.n_fft // 2 + 1, None].float())
+        self.register_buffer("samples", samples[None].float())
         self.register_buffer("melmat", frontend.logmel.melmat.clone())  # (bins, M)
         self.log_scale = 1.0 if frontend.logmel.log_base is None else 1.0 / float(np.log(frontend.logmel.log_base))
 
@@ -62,24 +68,21 @@ class LogMel(nn.Module):
             half = self.n_fft // 2
             speech = F.pad(speech[:, None], (half, half), mode="reflect")[:, 0]
             lengths = lengths + 2 * half
-        frames = F.conv1d(speech[:, None], self.basis, stride=self.hop_length)  # (B, 2 bins, T)
+        frames = F.conv1d(speech[:, None], self._basis(), stride=self.hop_length)  # (B, 2 bins, T)
         real, imaginary = frames.chunk(2, dim=1)
         power = (real.square() + imaginary.square()).transpose(1, 2)  # (B, T, bins)
         features = (power @ self.melmat).clamp(min=1e-10).log() * self.log_scale
         lengths = torch.div(lengths - self.n_fft, self.hop_length, rounding_mode="floor") + 1
         return features.masked_fill(padding(lengths, features.size(1))[..., None], 0.0), lengths
 
+    def _basis(self) -> Tensor:
+        """Returns the kernels of a windowed Fourier transform, (2 bins, 1, n_fft) float: cosines, then sines.
 
-def fourier_basis(window: Tensor) -> Tensor:
-    """Returns the kernels, (2 bins, 1, n_fft) float, of a Fourier transform of windowed frames: cosines, then sines.
-
-    Args:
-        window: (n_fft,) float.
-    """
-    size = len(window)
-    step = torch.outer(torch.arange(size // 2 + 1), torch.arange(size)) % size  # exact where an angle would be rounded
-    period = 2 * torch.pi * torch.arange(size, dtype=torch.float64) / size
-    return (torch.cat([period.cos()[step], period.sin()[step]]).float() * window)[:, None]
+        A file holds one period of them; runtimes compute the rest when they load it. The exporter would store it all,
+        more than a small student's weights, were the steps no matrix product, exact in float32.
+        """
+        step = (self.bins @ self.samples % self.n_fft).long()
+        return (torch.cat([self.cosine[step], self.sine[step]]) * self.window)[:, None]
 
 
 class Normalisation(nn.Module):

@@ -1,16 +1,16 @@
-"""ONNX files of an exported model: full precision, half precision and 8 bits, with what a runtime must know inside."""
+"""ONNX files of an exported model: full precision and 8 bits, with what a runtime must know inside."""
 
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
@@ -38,71 +38,6 @@ def write_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], path: Path) 
             model, example, str(temporary), dynamo=False, opset_version=OPSET, input_names=list(INPUTS[:count]),
             output_names=list(OUTPUTS[:count]), dynamic_axes=axes,
         )  # fmt: skip
-        proto = onnx.load(str(temporary))
-        _compute_basis_at_load(proto)
-        onnx.save(proto, str(temporary))
-
-
-def _compute_basis_at_load(model: ModelProto) -> None:
-    """Replaces the front end's sines and cosines by operations on one period, which a runtime runs when it loads.
-
-    They are a mebibyte, as much as the 8-bit weights of a small student.
-    """
-    graph = model.graph
-    basis = next((one for one in graph.initializer if one.name.endswith("frontend.basis")), None)
-    if basis is None:
-        return
-    rows, _, size = basis.dims
-    values = numpy_helper.to_array(basis)
-    period = 2 * np.pi * np.arange(size) / size
-    constants = {
-        "bins": np.arange(rows // 2)[:, None],
-        "samples": np.arange(size),
-        "size": np.array(size),
-        "cosine": np.cos(period).astype(np.float32),
-        "sine": np.sin(period).astype(np.float32),
-        "window": values[0, 0],  # the cosine of bin 0 is 1
-        "axis": np.array([1]),
-    }
-    graph.initializer.remove(basis)
-    prefix = "/frontend/basis"
-    graph.initializer.extend(numpy_helper.from_array(value, f"{prefix}/{name}") for name, value in constants.items())
-    operations = [
-        ("Mul", ("bins", "samples"), "product"),
-        ("Mod", ("product", "size"), "step"),
-        ("Gather", ("cosine", "step"), "cosines"),
-        ("Gather", ("sine", "step"), "sines"),
-        ("Concat", ("cosines", "sines"), "kernels"),
-        ("Mul", ("kernels", "window"), "windowed"),
-        ("Unsqueeze", ("windowed", "axis"), None),
-    ]
-    nodes = []
-    for kind, inputs, output in operations:
-        result = f"{prefix}/{output}" if output else basis.name
-        options = {"axis": 0} if kind == "Concat" else {}
-        names = [f"{prefix}/{name}" for name in inputs]
-        nodes.append(helper.make_node(kind, names, [result], f"{prefix}/{kind}_{output or 'kernels'}", **options))
-    add_nodes(graph, nodes)
-
-
-def write_half(source: Path, path: Path) -> None:
-    """Writes float16 weights, which a runtime turns into float32 when it loads the file: half the size, same speed.
-
-    The front end's constants stay float32; its logarithm would show the rounding.
-    """
-    model = onnx.load(str(source))
-    graph, casts = model.graph, []
-    of_front_end = {name for node in graph.node if is_front_end(node.name) for name in node.input}
-    for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or tensor.name in of_front_end:
-            continue
-        values = numpy_helper.to_array(tensor).astype(np.float16)
-        name, half = tensor.name, f"{tensor.name}_float16"
-        tensor.CopyFrom(numpy_helper.from_array(values, half))
-        casts.append(helper.make_node("Cast", [half], [name], f"/weights/{name}", to=TensorProto.FLOAT))
-    add_nodes(graph, casts)
-    with atomic(path) as temporary:
-        onnx.save(model, str(temporary))
 
 
 def write_int8(source: Path, path: Path) -> None:
@@ -111,9 +46,8 @@ def write_int8(source: Path, path: Path) -> None:
     Activations of matrix products are quantised as they come (dynamic). Convolutions compute in float32 with weights
     that a runtime widens when it loads the file: they are a small part of the work and a large part of a small file.
     """
-    model = onnx.load(str(source))
-    excluded = [node.name for node in model.graph.node if is_front_end(node.name)]
-    with atomic(path) as temporary, quiet_quantiser():
+    excluded = [node.name for node in onnx.load(str(source)).graph.node if _is_front_end(node.name)]
+    with atomic(path) as temporary, _quiet_quantiser():
         # 7 bits, because products of 8-bit weights overflow on processors without VNNI.
         quantize_dynamic(
             str(source), str(temporary), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
@@ -121,12 +55,12 @@ def write_int8(source: Path, path: Path) -> None:
         )  # fmt: skip
         model = onnx.load(str(temporary))
         _narrow_convolutions(model)
-        shorten_names(model)
+        _shorten_names(model)
         onnx.save(model, str(temporary))
 
 
 @contextmanager
-def quiet_quantiser() -> Iterator[None]:
+def _quiet_quantiser() -> Iterator[None]:
     """Silences ONNX Runtime's quantisation: it asks for a preparation that fails on free dimensions."""
     logger = logging.getLogger()
     level = logger.level
@@ -140,7 +74,7 @@ def quiet_quantiser() -> Iterator[None]:
 def _narrow_convolutions(model: ModelProto) -> None:
     """Stores the kernels of convolutions, but the front end's, as 8 bits and a scale for each output channel."""
     graph = model.graph
-    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv" and not is_front_end(node.name)}
+    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv" and not _is_front_end(node.name)}
     nodes = []
     for tensor in list(graph.initializer):
         if tensor.name not in kernels or tensor.data_type != TensorProto.FLOAT:
@@ -154,24 +88,19 @@ def _narrow_convolutions(model: ModelProto) -> None:
         graph.initializer.append(numpy_helper.from_array(scale, scale_name))
         nodes.append(helper.make_node("Cast", [narrow], [wide], f"/weights/{wide}", to=TensorProto.FLOAT))
         nodes.append(helper.make_node("Mul", [wide, scale_name], [tensor.name], f"/weights/{tensor.name}"))
-    add_nodes(graph, nodes)
+    nodes += graph.node  # a graph lists a value before what uses it
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
-def shorten_names(model: ModelProto) -> None:
+def _shorten_names(model: ModelProto) -> None:
     """Numbers values and nodes: their paths in the model would be a good part of a small file."""
     graph = model.graph
-    kept = {value.name for value in (*graph.input, *graph.output)} | {""}
-    short: dict[str, str] = {}
-
-    def rename(names: MutableSequence[str]) -> None:
-        for i, name in enumerate(names):
-            if name not in kept:
-                names[i] = short.setdefault(name, f"v{len(short)}")
-
+    short = {value.name: value.name for value in (*graph.input, *graph.output)} | {"": ""}
     for number, node in enumerate(graph.node):
         node.name = f"n{number}"
-        rename(node.input)
-        rename(node.output)
+        for names in (node.input, node.output):
+            names[:] = [short.setdefault(name, f"v{len(short)}") for name in names]
     for tensor in graph.initializer:
         tensor.name = short.get(tensor.name, tensor.name)
     del graph.value_info[:]
@@ -187,13 +116,6 @@ def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
         onnx.save(model, str(temporary))
 
 
-def add_nodes(graph: GraphProto, before: Sequence[NodeProto], after: Sequence[NodeProto] = ()) -> None:
-    """Puts nodes before and after all others: a graph lists a value before what uses it."""
-    nodes = [*before, *graph.node, *after]
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def is_front_end(node: str) -> bool:
+def _is_front_end(node: str) -> bool:
     """Tells whether a node of this name computes features."""
     return "/frontend/" in node

@@ -35,7 +35,7 @@ class Parity:
 
 
 @torch.inference_mode()
-def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_size: int, features: bool) -> Parity:
+def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_size: int) -> Parity:
     """Runs model and file on the same batches.
 
     Args:
@@ -43,7 +43,6 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         path: the file.
         signals: (samples,) float each.
         batch_size: utterances at once.
-        features: the file takes features instead of a waveform.
 
     Raises:
         UserError: the file gives another number of frames, or numbers that are not finite.
@@ -58,8 +57,7 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         if isinstance(encoded, tuple):
             encoded = encoded[0]
         expected = model.ctc.log_softmax(encoded)
-        given = model.frontend(speech, lengths) if features else (speech, lengths)
-        found, found_frames = runtime(*given)
+        found, found_frames = runtime(speech, lengths)
         if not torch.equal(frames, found_frames):
             raise UserError(f"{path}: {found_frames.tolist()} frames where ESPnet has {frames.tolist()}; do not use it")
         valid = torch.arange(expected.size(1)) < frames[:, None]

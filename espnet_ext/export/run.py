@@ -2,8 +2,8 @@
 
 import bisect
 import json
-from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,27 +17,50 @@ from espnet_ext.decode.recognizer import EspnetRecognizer
 from espnet_ext.directories import MARKER, check_ours, move_into_place, renew
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
-from espnet_ext.export.onnx_file import OPSET, add_metadata, write_half, write_int8, write_onnx
+from espnet_ext.export.onnx_file import OPSET, add_metadata, write_int8, write_onnx
 from espnet_ext.export.parity import Parity, compare
 from espnet_ext.export.report import REPORT, read_report
 from espnet_ext.export.sherpa import check_sherpa, mean_level, transcribe, write_sherpa
-from espnet_ext.export.short import accept_short, shortest_input
-from espnet_ext.export.static_int8 import write_static_int8
 from espnet_ext.files import file_sha256
 from espnet_ext.score.by_jiwer import score
 
 _BATCH_SIZES = (1, 4)
 _EQUAL_UTTERANCES = 0.999
-FILES = {
-    "fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx", "int8_static": "model.int8_static.onnx",
-}  # fmt: skip
-_CALIBRATION_UTTERANCES = 32
-FEATURES = "features.onnx"
+FILES = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 SHERPA = "sherpa_onnx"
 
 
-def export(args: Namespace) -> Iterator[str]:
-    """Exports as `encrl export` says; yields lines for the user.
+@dataclass(frozen=True)
+class Export:
+    """What is exported, and how it is compared.
+
+    Attributes:
+        exp_dir: the model: experiment directory, checkpoint, packed zip or tag.
+        data_dir: formatted set with transcripts to compare on, never a test set.
+        output_dir: directory of the files, made anew.
+        asr_model_file: file in `exp_dir`; None: the best average that is there.
+        utterances: how many are compared, evenly spaced over the set.
+        precisions: keys of `FILES`; float32 is always written.
+        sherpa: write a folder for sherpa-onnx too.
+        tolerance: largest difference of log-probabilities of a float32 file.
+        max_wer_loss: points of WER that any other file may lose.
+        audio_format: of a set without a file `audio_format`.
+    """
+
+    exp_dir: str
+    data_dir: Path
+    output_dir: Path
+    asr_model_file: str | None = None
+    utterances: int = 100
+    precisions: Sequence[str] = tuple(FILES)
+    sherpa: bool = False
+    tolerance: float = 1e-3
+    max_wer_loss: float = 1.0
+    audio_format: str = "flac"
+
+
+def export(args: Export) -> Iterator[str]:
+    """Writes the files, yields lines for the user.
 
     Raises:
         UserError: the model cannot be exported, there is no data, or a file differs more than is allowed.
@@ -66,27 +89,17 @@ def export(args: Namespace) -> Iterator[str]:
     reference_wer = None
     # First that in float32, of which the others are made.
     precisions = [name for name in FILES if name == "fp32" or name in args.precisions]
-    files = [(FEATURES, "fp32", False), *((FILES[name], name, True) for name in precisions)]
-    for name, precision, from_waveform in files:
+    for precision in precisions:
+        name = FILES[precision]
         path = partial / name
         if precision == "fp32":
-            write_onnx(ExportedCTC(model.model, from_waveform), _example(model, from_waveform), path)
-            a_second = model.sample_rate if from_waveform else model.sample_rate // metadata["hop_length"]
-            shortest = shortest_input(path, a_second)
-            accept_short(path, shortest, model.model.blank_id)
-            if from_waveform:
-                metadata["min_samples"] = shortest
-        elif precision == "int8_static":
-            step = max(1, len(signals) // _CALIBRATION_UTTERANCES)
-            in_float, same = write_static_int8(partial / FILES["fp32"], path, signals[::step])
-            yield (
-                f"{name}: nodes that 8 bits would damage most, left in float32: {', '.join(in_float) or 'none'}; "
-                f"{100 * same:.0f} % of the calibration's utterances have the tokens of {FILES['fp32']}"
-            )
+            exported = ExportedCTC(model.model)
+            write_onnx(exported, _example(model), path)
+            metadata["min_samples"] = exported.shortest
         else:
-            (write_half if precision == "fp16" else write_int8)(partial / FILES["fp32"], path)
-        add_metadata(path, metadata | {"input": "waveform" if from_waveform else "features", "precision": precision})
-        found = [compare(model.model, path, signals, size, not from_waveform) for size in _BATCH_SIZES]
+            write_int8(partial / FILES["fp32"], path)
+        add_metadata(path, metadata | {"input": "waveform", "precision": precision})
+        found = [compare(model.model, path, signals, size) for size in _BATCH_SIZES]
         hypotheses = {n: model.text(model.tokens(ids)) for n, ids in zip(names, found[0].ids, strict=True)}
         wer = score(references, hypotheses, {}).wer
         reference_wer = wer if reference_wer is None else reference_wer
@@ -98,7 +111,7 @@ def export(args: Namespace) -> Iterator[str]:
         _check(name, precision, entry, wer - reference_wer, args)
     if args.sherpa:
         folder = partial / SHERPA
-        write_sherpa(model, mean_level(signals), recognizer.frame_samples, metadata["min_samples"], folder)
+        write_sherpa(model, mean_level(signals), recognizer.frame_samples, folder)
         for name in ("model.onnx", "model.int8.onnx"):
             texts = transcribe(folder, name, signals, model.sample_rate)
             wer = score(references, dict(zip(names, texts, strict=True)), {}).wer
@@ -121,7 +134,7 @@ def export(args: Namespace) -> Iterator[str]:
 
 
 def _utterances(
-    args: Namespace, recognizer: EspnetRecognizer
+    args: Export, recognizer: EspnetRecognizer
 ) -> tuple[list[str], list[Tensor], dict[str, str], list[str]]:
     """Returns what is compared on, evenly spaced over the lengths of a set.
 
@@ -152,13 +165,11 @@ def _utterances(
     return names, [signals[name] for name in names], {name: references[name] for name in names}, left_out
 
 
-def _example(model: CTCModel, from_waveform: bool) -> tuple[Tensor, Tensor]:
-    """Returns two inputs of different lengths to trace with."""
-    generator = torch.Generator().manual_seed(0)
-    if from_waveform:
-        size = int(1.5 * model.sample_rate)
-        return torch.randn(2, size, generator=generator) * 0.1, torch.tensor([size, size // 2])
-    return torch.randn(2, 150, model.model.frontend.output_size(), generator=generator), torch.tensor([150, 80])
+def _example(model: CTCModel) -> tuple[Tensor, Tensor]:
+    """Returns two signals of different lengths to trace with."""
+    size = int(1.5 * model.sample_rate)
+    signals = torch.randn(2, size, generator=torch.Generator().manual_seed(0)) * 0.1
+    return signals, torch.tensor([size, size // 2])
 
 
 def _metadata(model: CTCModel, source: str, frame_samples: int) -> dict[str, object]:
@@ -174,7 +185,6 @@ def _metadata(model: CTCModel, source: str, frame_samples: int) -> dict[str, obj
         "token_type": model.token_type,
         "blank_id": model.model.blank_id,
         "hop_length": frontend.hop_length if hasattr(frontend, "hop_length") else frontend.stft.hop_length,
-        "feature_dim": frontend.output_size(),
         "frame_samples": frame_samples,
         "normalization": type(model.model.normalize).__name__ if model.model.normalize is not None else "none",
     }
@@ -191,7 +201,7 @@ def _entry(found: list[Parity], path: Path, wer: float) -> dict[str, float]:
     }
 
 
-def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, args: Namespace) -> None:
+def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, args: Export) -> None:
     if precision == "fp32":
         too_far = entry["max_difference"] > args.tolerance or entry["equal_utterances"] < _EQUAL_UTTERANCES
         if too_far:
@@ -204,7 +214,7 @@ def _check(name: str, precision: str, entry: dict[str, float], wer_loss: float, 
         _check_wer(name, wer_loss, args)
 
 
-def _check_wer(name: str, wer_loss: float, args: Namespace) -> None:
+def _check_wer(name: str, wer_loss: float, args: Export) -> None:
     if wer_loss > args.max_wer_loss:
         raise UserError(
             f"{name} loses {wer_loss:.2f} points of WER on {args.data_dir.name} (--max_wer_loss "

@@ -21,7 +21,6 @@ from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import add_metadata, write_int8, write_onnx
 from espnet_ext.export.sherpa_files import COMMAND, EXAMPLE, README
-from espnet_ext.export.short import accept_short
 from espnet_ext.files import atomic
 
 _SLOT_SAMPLE_RATE = 16000
@@ -34,16 +33,21 @@ class LevelledCTC(nn.Module):
     Args:
         model: from the waveform.
         level: root mean square that the model is given.
+        blank_id: token that audio without a frame has: the slot asks for no length.
     """
 
-    def __init__(self, model: ExportedCTC, level: float):
+    def __init__(self, model: ExportedCTC, level: float, blank_id: int):
         super().__init__()
         self.model, self.level = model, level
+        blank = torch.full((model.head.out_features,), -1e4)
+        blank[blank_id] = 0.0
+        self.register_buffer("blank", blank)
 
     def forward(self, speech: Tensor) -> Tensor:
         """Returns (1, T', V) log-probabilities of (1, samples) float audio."""
         lengths = torch.tensor([1]) * speech.size(1)
-        return self.model(speech * self.level, lengths)[0]
+        log_probs, frames = self.model(speech * self.level, lengths)
+        return torch.where(frames[:, None, None] > 0, log_probs, self.blank)
 
 
 def check_sherpa(model: CTCModel) -> None:
@@ -67,24 +71,22 @@ def mean_level(signals: Sequence[Tensor]) -> float:
     return float(levels.log().mean().exp()) if len(levels) else 1.0
 
 
-def write_sherpa(model: CTCModel, level: float, frame_samples: int, min_samples: int, output_dir: Path) -> None:
+def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: Path) -> None:
     """Writes the folder; files that exist are whole.
 
     Args:
         model: what is exported.
         level: see `LevelledCTC`.
         frame_samples: samples from one output frame to the next.
-        min_samples: shortest audio of which the model makes a frame; what is shorter has no text.
         output_dir: where `model.onnx`, `model.int8.onnx`, `tokens.txt`, `run.py` and `README.md` go.
 
     Raises:
         UserError: the model has parts that cannot be exported.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    exported = LevelledCTC(ExportedCTC(model.model, from_waveform=True), level).eval()
+    exported = LevelledCTC(ExportedCTC(model.model), level, model.model.blank_id).eval()
     example = torch.randn(1, 2 * model.sample_rate, generator=torch.Generator().manual_seed(0))
     write_onnx(exported, (example,), output_dir / "model.onnx")
-    accept_short(output_dir / "model.onnx", min_samples, model.model.blank_id)
     write_int8(output_dir / "model.onnx", output_dir / "model.int8.onnx")
     for name in ("model.onnx", "model.int8.onnx"):
         add_metadata(output_dir / name, {"model_type": "espnet_ctc", "input": "normalised waveform", "level": level})
@@ -95,7 +97,7 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, min_samples:
         slot_ms=1000 * _SLOT_FRAME_SEC,
         frame_ms=1000 * frame_sec,
         factor=frame_sec / _SLOT_FRAME_SEC,
-        min_ms=1000 * min_samples / model.sample_rate,
+        min_ms=1000 * exported.model.shortest / model.sample_rate,
     )
     # sherpa-onnx makes a blank of sentencepiece's sign only.
     tokens = ["\u2581" if token == "<space>" else token for token in model.model.token_list]

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from espnet_ext.losses.gather import gather_batch
+from espnet_ext.losses.loss import Loss
 from espnet_ext.losses.masking import frame_loss_mean, valid_frames, without_padding
 from espnet_ext.losses.pooling import sampled_frames, utterance_vectors
 from espnet_ext.losses.queue import TeacherQueue
@@ -15,7 +16,7 @@ from espnet_ext.losses.queue import TeacherQueue
 _MAX_LOG_SCALE = math.log(100.0)
 
 
-class ClipLoss(nn.Module):
+class ClipLoss(Loss):
     """Symmetric cross entropy of student-teacher similarities, L_CLIP of eq. 2 and 3 of arXiv 2505.16991.
 
     `pooling="mean"`: one vector an utterance (mean of its frames); an utterance is to be told from the others of the
@@ -63,6 +64,8 @@ class ClipLoss(nn.Module):
         self.num_frames = num_frames
         self.soft_targets = soft_targets
         self.queue = TeacherQueue(queue_size) if queue_size else None
+        if self.queue is not None:
+            self.needs = ("teacher", "ids")
         log_scale = torch.tensor(math.log(1.0 / temperature))
         if learn_temperature:
             self.log_scale = nn.Parameter(log_scale)
@@ -96,6 +99,11 @@ class ClipLoss(nn.Module):
         # The same frame of the same utterance, taken twice, is no negative.
         utterances = torch.arange(lengths.size(0), device=lengths.device)[:, None]
         return self._contrast(student, teacher, (utterances * lengths.max() + frames).flatten(), own_process=True)
+
+    def begin_epoch(self) -> None:
+        """Empties the queue."""
+        if self.queue is not None:
+            self.queue.clear()
 
     def _scale(self) -> Tensor:
         return self.log_scale.clamp(max=_MAX_LOG_SCALE).exp()

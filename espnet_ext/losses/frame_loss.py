@@ -1,11 +1,12 @@
 """Base of the losses that compare student and teacher frame by frame."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from espnet_ext.losses.loss import Loss
 from espnet_ext.losses.masking import frame_loss_mean, without_padding
 
 
-class FrameLoss(nn.Module):
+class FrameLoss(Loss):
     """A loss per frame, averaged over the frames of an utterance and then over utterances.
 
     Args:

@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from espnet_ext.losses.gather import gather_batch
+from espnet_ext.losses.loss import Loss
 from espnet_ext.losses.pooling import utterance_vectors
 
 
-class SiglipLoss(nn.Module):
+class SiglipLoss(Loss):
     """Each pair of a student's and a teacher's utterance vector is classified: same or not (arXiv 2303.15343, eq. 1).
 
     Unlike CLIP's softmax it does not compare the pairs of a batch with one another, so it depends less on their number.

@@ -185,7 +185,7 @@ def run_training(
             check_checkpoint(start)  # ESPnet would train on from damaged weights
         former = Record.read(exp_dir)
         record = Record.begin(exp_dir, training.kind, made_of, **training.about)
-        _say_other_code(former, record, say)
+        say_other_code(former, record, say)
         told = exp_dir / TOLD
         write_config(made_of["config"], told)
         options, began = recipe.options, time.monotonic()
@@ -201,7 +201,14 @@ def run_training(
         record.finish(training.outputs, cost=cost(exp_dir))
 
 
-def _say_other_code(former: Record | None, record: Record, say: Callable[[str], None]) -> None:
+def say_other_code(former: Record | None, record: Record, say: Callable[[str], None]) -> None:
+    """Says that a training goes on with another version of the code than it was begun with.
+
+    Args:
+        former: its record of before.
+        record: its present record.
+        say: shows a line.
+    """
     if former is not None and _is_begun(former):
         before, now = former.content.get("code", "an earlier one"), record.content["code"]
         if before != now:

@@ -1,12 +1,14 @@
 """Size of a model by its `config.yaml`: parameters, layers and multiply-accumulates; no checkpoint is read."""
 
 import argparse
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from espnet_ext.config import read_config
+from espnet_ext.errors import UserError
 from espnet_ext.quiet import quiet_espnet
 
 SPEECH_SEC = 10
@@ -36,6 +38,8 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
     with quiet_espnet():
         from espnet2.tasks.asr import ASRTask
 
+        from espnet_ext.encoder.layers import encoder_layers
+
     # Statistics and initial values do not change the size, and their files may be elsewhere.
     config = read_config(path) | {"normalize": None, "normalize_conf": {}, "init": None}
     try:
@@ -47,8 +51,9 @@ def model_size(exp_dir: Path, notes: list[str]) -> Size:
         return Size()
     encoder_conf = config.get("encoder_conf") or {}
     layers = encoder_conf.get("num_blocks", encoder_conf.get("num_layers"))
-    if layers is None and hasattr(model.encoder, "encoders"):
-        layers = len(model.encoder.encoders)
+    if layers is None:
+        with contextlib.suppress(UserError):  # an encoder without a list of layers
+            layers = len(encoder_layers(model.encoder))
     parameters, head = (
         sum(p.numel() for p in part.parameters() if p.requires_grad) if part else 0 for part in (model, model.ctc)
     )

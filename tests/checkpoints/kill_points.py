@@ -1,15 +1,15 @@
 """Runs a training again and again, killed at its first, second, third ... change of a file, and resumes each.
 
-    python3 -m tests.checkpoints.kill_points ROOT MODULE [OPTION ...]
+    python3 -m tests.checkpoints.kill_points ROOT MODULE:FUNCTION [OPTION ...]
 
-MODULE has `main(words)`, which trains into the directory of the option `--output_dir` and resumes what is there. The
-training that was killed before change k is in ROOT/k; ROOT/whole is one that was not killed.
+The function takes `cmd`, trains into the directory of the option `--output_dir` and resumes what is there. The training
+that was killed before change k is in ROOT/k; ROOT/whole is one that was not killed.
 """
 
 import functools
-import importlib
 import itertools
 import os
+import pkgutil
 import signal
 import sys
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def run(main: Callable, words: list[str], killed_before: int | None = None) -> i
         try:
             if killed_before is not None:
                 kill_before(killed_before)
-            main(words)
+            main(cmd=words)
             status = 0
         finally:
             sys.stderr.flush()
@@ -49,9 +49,9 @@ def run(main: Callable, words: list[str], killed_before: int | None = None) -> i
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def train(root: Path, module: str, options: list[str]) -> int:
+def train(root: Path, function: str, options: list[str]) -> int:
     """Returns how many changes there are."""
-    main = importlib.import_module(module).main
+    main = pkgutil.resolve_name(function)
     if run(main, [*options, "--output_dir", str(root / "whole")]):
         raise SystemExit("the training fails")
     for number in itertools.count(1):

@@ -62,6 +62,6 @@ def train(exp_dir: Path, max_epoch: int, value: float = 1.0, keep: int = 2) -> N
     )  # fmt: skip
 
 
-def main(words: list[str]) -> None:
+def main(cmd: list[str]) -> None:
     """Trains three epochs; `--output_dir` is the only option."""
-    train(Path(words[-1]), 3)
+    train(Path(cmd[-1]), 3)

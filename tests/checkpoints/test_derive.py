@@ -44,7 +44,8 @@ def encode(exp_dir, checkpoint="model.pth", keep=None):
     """Runs a model by ESPnet's loader; `keep` truncates it by hand."""
     model, _ = ASRTask.build_model_from_file(exp_dir / "config.yaml", exp_dir / checkpoint)
     model.eval()
-    layers = model.encoder.encoders
+    encoder = model.encoder
+    layers = encoder.encoders if hasattr(encoder, "encoders") else encoder.conformer.conformer_layers
     for index in reversed(range(len(layers))):
         if keep is not None and index not in keep:
             del layers[index]

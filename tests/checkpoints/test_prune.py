@@ -5,8 +5,9 @@ import torch
 import yaml
 
 from espnet_ext.checkpoints.find import read_state_dict
-from espnet_ext.checkpoints.prune import GROUPS, prune
+from espnet_ext.checkpoints.prune import prune
 from espnet_ext.cli import derive as derive_verb
+from espnet_ext.encoder.layers import PARTS
 from espnet_ext.encrl.init import keep_zeros
 from espnet_ext.errors import UserError
 from tests.tiny import model_conf, save_experiment
@@ -32,7 +33,7 @@ def zeros(state, key):
 
 def test_the_smallest_weights_of_each_tensor_go(exp_dir):
     state = read_state_dict(exp_dir / "valid.cer_ctc.ave.pth")
-    pruned, share = prune(state, 0.25, GROUPS)
+    pruned, share = prune(state, 0.25, PARTS)
     changed = [key for key in state if not torch.equal(state[key], pruned[key])]
     for key in changed:
         assert zeros(pruned, key) == round(0.25 * state[key].numel()), key
@@ -50,8 +51,8 @@ def test_chosen_modules_only_and_biases_as_released(exp_dir):
     pruned, _ = prune(state, 0.25, ["self_attn"], weights_only=False)
     changed = [key for key in state if not torch.equal(state[key], pruned[key])]
     assert changed and all("attn" in key for key in changed)
-    _, more = prune(state, 0.25, GROUPS, weights_only=False)
-    assert more > prune(state, 0.25, GROUPS)[1]
+    _, more = prune(state, 0.25, PARTS, weights_only=False)
+    assert more > prune(state, 0.25, PARTS)[1]
 
 
 @pytest.mark.parametrize(

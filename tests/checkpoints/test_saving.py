@@ -55,8 +55,8 @@ def assert_same_training(killed: Path, whole: Path) -> None:
     assert one["schedulers"] == two["schedulers"]
 
 
-def assert_survives_kills(root: Path, module: str, *words: str) -> None:
-    command = [sys.executable, "-m", "tests.checkpoints.kill_points", str(root), module, *words]
+def assert_survives_kills(root: Path, function: str, *words: str) -> None:
+    command = [sys.executable, "-m", "tests.checkpoints.kill_points", str(root), function, *words]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     kills = int(done.stdout.splitlines()[-1])
@@ -70,18 +70,18 @@ def assert_survives_kills(root: Path, module: str, *words: str) -> None:
 
 @pytest.mark.slow
 def test_killed_anywhere(tmp_path):
-    assert_survives_kills(tmp_path, "tests.checkpoints.line")
+    assert_survives_kills(tmp_path, "tests.checkpoints.line:main")
 
 
 @pytest.mark.slow
 @pytest.mark.full
-@pytest.mark.parametrize("module", ["espnet2.bin.asr_train", "espnet_ext.encrl.train"])
-def test_real_trainings_killed_anywhere(tmp_path, module):
+@pytest.mark.parametrize("function", ["espnet2.bin.asr_train:main", "espnet_ext.encrl.task:EncRLTask.main"])
+def test_real_trainings_killed_anywhere(tmp_path, function):
     data = tmp_path / "data"
     data.mkdir()
     make_data(data)
-    given = options(data, 2) + ["--config", f"{data}/e1.yaml"] if "asr" in module else encrl_options(data, 2)
-    assert_survives_kills(tmp_path / "trainings", module, *given)
+    given = options(data, 2) + ["--config", f"{data}/e1.yaml"] if "asr" in function else encrl_options(data, 2)
+    assert_survives_kills(tmp_path / "trainings", function, *given)
 
 
 def test_a_checkpoint_comes_after_the_model_of_its_epoch(tmp_path):

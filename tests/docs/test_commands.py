@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from espnet_ext.conf_dirs import locate
+from espnet_ext.config import read_config
+from espnet_ext.errors import UserError
 from tests.docs.commands import REPO, Block, Command, blocks, commands, documents
 from tests.docs.known import (
     COPIED_CORPUS,
@@ -61,9 +64,17 @@ def _existing(word: str, command: Command) -> Path:
     """Returns the file that a word of a command names: where it is typed, in its recipe, or at the root."""
     recipe = REPO / "egs2" / (COPIED_CORPUS if corpus_of(command) == OWN_CORPUS else corpus_of(command)) / "encrl1"
     for directory in (command.directory or recipe, recipe, REPO):
-        if (directory / word).exists():
+        if is_there(directory / word):
             return directory / word
     raise WrongCommandError(f"{word} does not exist")
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file exists, or is a section of a configuration (docs/recipes.md)."""
+    try:
+        return path.exists() or bool(read_config(locate(str(path), student=True)))
+    except UserError:
+        return False
 
 
 def named(word: str) -> bool:
@@ -124,7 +135,7 @@ def test_options_and_files_in_sentences_exist(path: Path):
     for code in re.findall(r"`([^`\n]+)`", prose(path)):
         wrong += [f"no option {name}" for name in re.findall(r"(?<![\w-])--[a-z][\w-]+", code) if name not in known]
         for word in re.split(r"[\s:=\"']", code):
-            if named(word) and not any((directory / word).exists() for directory in places):
+            if named(word) and not any(is_there(directory / word) for directory in places):
                 wrong.append(f"no file {word}")
     assert not wrong, f"{path.relative_to(REPO)}: {', '.join(wrong)}"
 

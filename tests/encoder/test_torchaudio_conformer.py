@@ -7,6 +7,7 @@ import torch
 from espnet2.legacy.nets.pytorch_backend.transformer.subsampling import TooShortUttError
 from torchaudio.models import Conformer
 
+from espnet_ext.encoder.layers import encoder_layers
 from espnet_ext.encoder.torchaudio_conformer import (
     MaskedBatchNorm1d,
     SinusoidalPosition,
@@ -67,8 +68,7 @@ def test_layers_are_torchaudios():
     reference.load_state_dict(encoder.conformer.state_dict())  # the same names
     x, lengths = torch.randn(2, 9, 8), torch.tensor([9, 5])
     torch.testing.assert_close(encoder.conformer(x, lengths), reference(x, lengths))
-    assert len(encoder.encoders) == 2
-    assert not any(key.startswith("encoders") for key in encoder.state_dict())
+    assert encoder_layers(encoder) == list(encoder.conformer.conformer_layers) and len(encoder_layers(encoder)) == 2
 
 
 def test_position_is_a_plain_sum_for_any_length():
@@ -154,7 +154,7 @@ def test_intermediate_outputs_are_those_of_a_shorter_encoder():
     encoder.interctc_layer_idx = [1]
     (out, [(index, middle)]), olens, _ = encoder(make_batch(), LENGTHS)
     shorter = warm(tiny())
-    del shorter.encoders[1]
+    del shorter.conformer.conformer_layers[1]
     assert index == 1 and out.shape == middle.shape
     torch.testing.assert_close(middle, shorter(make_batch(), LENGTHS)[0])
 

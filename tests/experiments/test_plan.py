@@ -66,6 +66,11 @@ def corpus(monkeypatch) -> Corpus:
     return Corpus.read(ROOT / "egs2/mini_digits/encrl1")
 
 
+def test_a_recipe_without_a_description_of_its_own_takes_the_repositorys():
+    corpus = Corpus.read(ROOT / "egs2/librispeech_100/encrl1")
+    assert corpus.variant("paper")[0]["conf_dir"] == "conf/paper" and corpus.variant("ours")[1]["kd_epochs"] == 90
+
+
 @needs_espnet
 def test_every_row_of_every_table_has_a_run_in_both_variants(corpus):
     tables = list(read_tables(ROOT / "conf/experiments").values())

@@ -21,7 +21,7 @@ from espnet_ext.export.sherpa_files import COMMAND
 from espnet_ext.publish.snippets import SHERPA
 from tests.tiny import model_conf, save_experiment
 
-FRAME_SAMPLES, MIN_SAMPLES = 640, 1600
+FRAME_SAMPLES, MIN_SAMPLES = 640, 960
 
 
 def load(folder, **conf):
@@ -44,7 +44,7 @@ def expected_texts(model, signals):
     texts = []
     for one in signals:
         with torch.inference_mode():
-            log_probs, frames = ExportedCTC(model.model, True)(one[None], torch.tensor([len(one)]))
+            log_probs, frames = ExportedCTC(model.model)(one[None], torch.tensor([len(one)]))
         tokens = model.tokens(best_paths(log_probs, frames)[0].token_ids)
         texts.append(" ".join("".join(tokens).replace("▁", " ").split()))
     return texts
@@ -55,7 +55,7 @@ def test_sherpa_hears_what_the_model_hears(normalize, levels, tmp_path):
     """At one level with normalisation by the training set (or none), at any with normalisation by the utterance."""
     model = load(tmp_path, **({} if normalize == "global" else {"normalize": normalize}))
     signals = [signal(seconds, level) for seconds, level in zip((2.0, 3.1), levels, strict=True)]
-    write_sherpa(model, mean_level(signals), FRAME_SAMPLES, MIN_SAMPLES, tmp_path / "sherpa")
+    write_sherpa(model, mean_level(signals), FRAME_SAMPLES, tmp_path / "sherpa")
     expected = expected_texts(model, signals)
     assert all(expected)
     assert transcribe(tmp_path / "sherpa", "model.onnx", signals, 16000) == expected
@@ -70,7 +70,7 @@ def test_mean_level_is_between_levels_and_ignores_silence():
 def test_folder_runs_by_itself(tmp_path):
     model = load(tmp_path)
     folder = tmp_path / "sherpa"
-    write_sherpa(model, 0.1, FRAME_SAMPLES, MIN_SAMPLES, folder)
+    write_sherpa(model, 0.1, FRAME_SAMPLES, folder)
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "model.int8.onnx", "model.onnx", "run.py", "tokens.txt",
     ]  # fmt: skip
@@ -109,7 +109,7 @@ for samples in sys.argv[3:]:
 def test_audio_of_any_length_has_a_text(file, tmp_path):
     """The shortest that gives a frame is 960 samples; sherpa-onnx itself asks for 400 in some versions."""
     model = load(tmp_path)
-    write_sherpa(model, 0.1, FRAME_SAMPLES, 960, tmp_path / "sherpa")
+    write_sherpa(model, 0.1, FRAME_SAMPLES, tmp_path / "sherpa")
     np.save(tmp_path / "sherpa/speech.npy", signal(1.0, 0.1).numpy())
     lengths = [0, 1, 2, 100, 399, 400, 401, 800, 959, 960, 1600, 16000]
     command = [sys.executable, "-c", DECODE, str(tmp_path / "sherpa"), file, *map(str, lengths)]
@@ -130,7 +130,7 @@ def test_command_line_of_the_readme(tmp_path):
     """With the program of sherpa-onnx-bin, in the folder, for audio of any length."""
     model = load(tmp_path)
     folder = tmp_path / "sherpa"
-    write_sherpa(model, 0.1, FRAME_SAMPLES, 960, folder)
+    write_sherpa(model, 0.1, FRAME_SAMPLES, folder)
     readme = (folder / "README.md").read_text()
     (package,) = set(re.findall(r"pip install (sherpa-onnx-bin)", readme))
     assert command_of(readme)[0] in {file.name for file in distribution(package).files}
@@ -154,7 +154,7 @@ def test_blanks_of_character_models_are_blanks(tmp_path):
     tokens = ["<blank>", "<space>", "A", "<unk>", "<sos/eos>"]
     exp_dir = save_experiment(tmp_path / "asr", tokens=tokens, token_type="char", **model_conf(1))
     model = load_model(exp_dir, None, "cpu")
-    write_sherpa(model, 0.1, FRAME_SAMPLES, MIN_SAMPLES, tmp_path / "sherpa")
+    write_sherpa(model, 0.1, FRAME_SAMPLES, tmp_path / "sherpa")
     assert (tmp_path / "sherpa/tokens.txt").read_text(encoding="utf-8").splitlines()[:3] == [
         "<blank> 0",
         "\u2581 1",
@@ -163,7 +163,7 @@ def test_blanks_of_character_models_are_blanks(tmp_path):
     with torch.no_grad():
         model.model.ctc.ctc_lo.weight.zero_()
         model.model.ctc.ctc_lo.bias[:] = torch.tensor([0.0, 2.0, 1.0, 0.0, 0.0])  # says <space> only
-    write_sherpa(model, 0.1, FRAME_SAMPLES, MIN_SAMPLES, tmp_path / "blanks")
+    write_sherpa(model, 0.1, FRAME_SAMPLES, tmp_path / "blanks")
     assert transcribe(tmp_path / "blanks", "model.onnx", [signal(1.0, 0.1)], 16000) == [""]
 
 

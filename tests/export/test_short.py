@@ -7,9 +7,8 @@ import torch
 
 from espnet_ext.decode.model import load_model
 from espnet_ext.export.ctc import ExportedCTC
-from espnet_ext.export.onnx_file import write_half, write_int8, write_onnx
+from espnet_ext.export.onnx_file import write_int8, write_onnx
 from espnet_ext.export.sherpa import LevelledCTC
-from espnet_ext.export.short import accept_short, shortest_input
 from tests.tiny import model_conf, save_experiment
 
 LENGTHS = (0, 1, 2, 100, 199, 200, 201, 959, 960, 961, 1000, 1599, 1600, 5000, 16000, 48001)
@@ -25,21 +24,20 @@ def session(path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def write(folder, from_waveform=True, **conf):
-    """Writes a file before and after; returns both."""
+def write(folder, **conf):
+    """Writes a file that knows of no shortest input and one that does; returns both and that length."""
     model = load_model(save_experiment(folder / "asr", token_type="char", **{**model_conf(1), **conf}), None, "cpu")
-    size = 24000 if from_waveform else 150
-    example = torch.from_numpy(noise(2, size) if from_waveform else noise(2, size, 20))
-    for name in ("before.onnx", "after.onnx"):
-        exported = ExportedCTC(model.model, from_waveform)
+    size = 24000
+    example = torch.from_numpy(noise(2, size))
+    exported = ExportedCTC(model.model)
+    shortest = exported.shortest
+    for name, exported.shortest in (("before.onnx", 0), ("after.onnx", shortest)):
         write_onnx(exported, (example, torch.tensor([size, size // 2])), folder / name)
-    shortest = shortest_input(folder / "before.onnx", 16000 if from_waveform else 100)
-    accept_short(folder / "after.onnx", shortest, model.model.blank_id)
     return folder / "before.onnx", folder / "after.onnx", shortest
 
 
 @pytest.mark.parametrize("normalize", [None, "utterance_mvn"])
-@pytest.mark.parametrize("convert", [None, write_half, write_int8])
+@pytest.mark.parametrize("convert", [None, write_int8])
 def test_short_audio_has_no_frame_and_other_audio_what_it_had(normalize, convert, tmp_path):
     before, after, shortest = write(tmp_path, normalize=normalize)
     assert shortest == 960
@@ -61,19 +59,6 @@ def test_short_audio_has_no_frame_and_other_audio_what_it_had(normalize, convert
             assert np.array_equal(log_probs, expected) and frames.tolist() == expected_frames.tolist() != [0]
 
 
-def test_features_too(tmp_path):
-    before, after, shortest = write(tmp_path, from_waveform=False)
-    assert shortest == 7
-    before, after = session(before), session(after)
-    for size in (0, 1, 6, 7, 8, 200):
-        feed = {"x": noise(1, size, 20), "x_lengths": np.array([size])}
-        log_probs, frames = after.run(None, feed)
-        if size < shortest:
-            assert frames.tolist() == [0] and np.isfinite(log_probs).all()
-        else:
-            assert np.array_equal(log_probs, before.run(None, feed)[0]) and frames.tolist() != [0]
-
-
 def test_a_short_utterance_in_a_batch_is_as_short_as_alone(tmp_path):
     before, after, shortest = write(tmp_path, normalize="utterance_mvn")
     lengths = np.array([16000, 3, 0, shortest - 1, shortest])
@@ -91,10 +76,9 @@ def test_without_lengths_short_audio_says_blank(tmp_path):
     model = load_model(save_experiment(tmp_path / "asr", token_type="char", **conf), None, "cpu")
     with torch.no_grad():
         model.model.ctc.ctc_lo.bias[:] = torch.tensor([0.0, 0, 9, 0, 0, 0, 0])  # says a word always
-    for name in ("before.onnx", "after.onnx"):
-        exported = LevelledCTC(ExportedCTC(model.model, from_waveform=True), 0.1).eval()
+    exported = LevelledCTC(ExportedCTC(model.model), 0.1, blank_id=0).eval()
+    for name, exported.model.shortest in (("before.onnx", 0), ("after.onnx", 960)):
         write_onnx(exported, (torch.from_numpy(noise(1, 32000)),), tmp_path / name)
-    accept_short(tmp_path / "after.onnx", 960, 0)
     before, after = session(tmp_path / "before.onnx"), session(tmp_path / "after.onnx")
     for samples in LENGTHS:
         (log_probs,) = after.run(None, {"x": noise(1, samples)})

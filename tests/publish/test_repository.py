@@ -74,7 +74,7 @@ def test_broken_upload_continues(hub, folder, tmp_path):
 
 
 def test_a_second_upload_leaves_nothing_of_the_first_model(hub, folder, tmp_path):
-    hub.repos["someone/there"] = {".gitattributes": b"", "onnx/model.int8_static.onnx": b"x", "notes.txt": b"kept"}
+    hub.repos["someone/there"] = {".gitattributes": b"", "onnx/model.old.onnx": b"x", "notes.txt": b"kept"}
     call(hub, tmp_path, "someone/there", "no", folder)
     (folder / "exp/a.pth").unlink()
     call(hub, tmp_path, "someone/there", "no", folder)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from espnet_ext.data.digits import speakers
-from espnet_ext.data.espeak import Espeak, Prosody
-from espnet_ext.data.talks import write_talk
+from digits import speakers
+from espeak import Espeak, Prosody
+from talks import write_talk
 
 REPO = Path(__file__).resolve().parents[2]
 CORPUS_VARIABLES = ("LIBRISPEECH", "MINI_LIBRISPEECH", "TEDLIUM3")

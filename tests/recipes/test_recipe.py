@@ -1,6 +1,7 @@
 """mini_an4 from data to score with the real asr.sh, sclite and sentencepiece, as a user runs it."""
 
 import fcntl
+import json
 import os
 import re
 import resource
@@ -66,6 +67,8 @@ def test_every_model_is_trained_decoded_and_scored(finished):
     for name in ("teacher", "e1_encrl", "e1_scratch"):
         exp = finished / f"exp/asr_{name}_{SUFFIX}"
         assert (exp / "valid.cer_ctc.ave.pth").exists()
+        record = json.loads((exp / "run.json").read_text())
+        assert 0 < record["cost"]["forward"] < sum(record["cost"].values()) < record["seconds"]
         results = list(exp.glob("greedy_*/test/score_wer/result.txt"))
         assert len(results) == 1 and "Sum/Avg" in results[0].read_text()
         assert "### WER" in (exp / "RESULTS.md").read_text()  # ESPnet's own

@@ -13,7 +13,7 @@ import yaml
 from espnet_ext.errors import UserError
 from espnet_ext.recipe import checks, data
 from espnet_ext.recipe.digests import AudioDigests, source_files
-from espnet_ext.recipe.train import Training, _must_train, refused, run_training, trainings
+from espnet_ext.recipe.train import Training, _must_train, refused, run_training, say_other_code, trainings
 from espnet_ext.record import Record, differences, forbidden
 from tests.recipes.runs import recipe
 
@@ -129,6 +129,21 @@ def test_training_longer_is_the_same_experiment(run, capsys):
     finished(run())
     rewrite("conf/scratch.yaml", "{max_epoch: 9, optim: adam}\n")
     assert decide(run()) and Path("exp/asr_e1_scratch_raw_en_char/checkpoint.pth").exists()
+
+
+def test_another_version_of_the_code_is_no_other_experiment_but_said(run):
+    training, made_of = finished(run())
+    former, said = Record.read(training.exp_dir), []
+    record = Record.begin(training.exp_dir, "student", made_of)
+    say_other_code(former, record, said.append)
+    assert not said
+    former.content["code"] = "0.0.9"
+    say_other_code(former, record, said.append)
+    assert said == [f"goes on with version {record.content['code']} of the code; it was begun with 0.0.9"]
+    (training.exp_dir / "checkpoint.pth").unlink()
+    (training.exp_dir / training.outputs[0]).unlink()  # nothing that could go on
+    say_other_code(former, record, said.append)
+    assert len(said) == 1
 
 
 def test_an_experiment_that_nothing_was_trained_in_may_change(run):

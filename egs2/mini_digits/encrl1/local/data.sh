@@ -34,7 +34,7 @@ if [ $# -ne 0 ]; then
     exit 2
 fi
 
-python3 -m espnet_ext.bin.make_digits --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
+python3 local/make_digits.py --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
     --num_test "${num_test}" --snr_db="${snr_db}" --seed "${seed}" --nj "${nj}"
 
 for dset in train valid test; do

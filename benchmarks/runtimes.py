@@ -1,7 +1,14 @@
-"""Size, speed and memory of models in every runtime that they were exported for, side by side."""
+r"""Size, speed, latency and memory of models on one thread, in every runtime that they were exported for.
 
-import csv
-import io
+Each experiment directory is measured in ESPnet and in what the export wrote to its folder `onnx`: ONNX Runtime and
+sherpa-onnx. Every file runs in a process of its own on noise (the time does not depend on what is said).
+
+Run, in a recipe directory:
+    python3 ../../../benchmarks/runtimes.py --exp_dirs exp/asr_e2_encrl_raw_en_bpe29 exp/asr_e6_encrl_raw_en_bpe29 \
+        --output exp/runtimes.md
+"""
+
+import argparse
 import json
 import os
 import statistics
@@ -10,22 +17,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
-
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.config import read_config
-from espnet_ext.errors import UserError
+from espnet_ext.errors import UserError, run_main
 from espnet_ext.export.report import check_made_of
 from espnet_ext.export.run import FILES, SHERPA
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
-from espnet_ext.report.plot import write_figure
-from espnet_ext.report.size import Size, sample_rate
+from espnet_ext.report.size import Size, model_size, sample_rate
 from espnet_ext.report.table import Table
 
 SECONDS = (1.0, 5.0, 15.0)
@@ -66,7 +66,7 @@ class Measured:
 
 
 def find_subjects(exp_dirs: Iterable[Path]) -> Iterator[Subject]:
-    """Yields each experiment in ESPnet, and what `encrl export` wrote to its folder `onnx`.
+    """Yields each experiment in ESPnet, and the files in its folder `onnx`.
 
     Raises:
         UserError: no model there, or exported files of another one.
@@ -100,7 +100,7 @@ def measure(subject: Subject, runs: int) -> Measured:
     Raises:
         UserError: the model does not run.
     """
-    command = [sys.executable, "-m", "espnet_ext.export.measure", subject.runtime, str(subject.path)]
+    command = [sys.executable, str(Path(__file__).with_name("measure_runtime.py")), subject.runtime, str(subject.path)]
     command += ["--runs", str(runs), "--sample_rate", str(subject.sample_rate), "--seconds", *map(str, SECONDS)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -138,52 +138,6 @@ def to_rows(measured: Iterable[Measured], sizes: dict[str, Size]) -> list[dict]:
     return rows
 
 
-def write_profile(rows: list[dict], runs: int, path: Path) -> str:
-    """Writes table (`path`, Markdown), CSV and plot beside it; returns the table.
-
-    Args:
-        rows: of `to_rows`.
-        runs: how often each was measured.
-        path: the Markdown file.
-    """
-    names = 3
-    head = list(rows[0])
-    table = Table(head, [[_cell(value) for value in row.values()] for row in rows], names)
-    text = (
-        f"# Profile\n\n{layout(table)}\n\n- One thread of this CPU, {runs} runs after a warm-up; a process for each "
-        "row, its peak memory with all that it loads.\n- RTF: seconds of computing for a second of audio, over "
-        f"utterances of {', '.join(f'{sec:g}' for sec in SECONDS)} s; then the time for one of them.\n"
-        f"- ONNX and sherpa-onnx files hold the front end too.\n\n![RTF and size]({quote(path.stem)}.png)\n"
-    )
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, head, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    _plot(rows, path.with_suffix(".png"))
-    for file, content in ((path.with_suffix(".csv"), buffer.getvalue()), (path, text)):
-        with atomic(file) as temporary:
-            temporary.write_text(content, encoding="utf-8")
-    return layout(table)
-
-
-def _plot(rows: list[dict], path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(7, 4.5))
-    kinds = list(dict.fromkeys((row["runtime"], row["precision"]) for row in rows))
-    for number, kind in enumerate(kinds):
-        chosen = [row for row in rows if (row["runtime"], row["precision"]) == kind]
-        axes.errorbar(
-            [row["file (MB)"] for row in chosen], [row["RTF"] for row in chosen], [row["RTF sd"] for row in chosen],
-            fmt="o", capsize=3, label=" ".join(kind), color=f"C{number}",
-        )  # fmt: skip
-        if number == 0:
-            for row in chosen:
-                axes.annotate(row["model"], (row["file (MB)"], row["RTF"]), fontsize=6, rotation=20)
-    axes.set(xscale="log", yscale="log", xlabel="file (MB)", ylabel="seconds of computing for a second of audio")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    write_figure(figure, path)
-
-
 def _cell(value: object) -> str:
     if value is None:
         return "-"
@@ -192,3 +146,35 @@ def _cell(value: object) -> str:
 
 def _scaled(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Measures and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--exp_dirs", nargs="+", type=Path, required=True, help="experiment directories")
+    parser.add_argument("--runs", type=int, default=5, help="how often each is measured, after a warm-up")
+    parser.add_argument("--output", type=Path, required=True, help="file of the table (.md)")
+    args = parser.parse_args(cmd)
+    if args.runs < 1:
+        raise UserError("--runs must be at least 1")
+    subjects = list(find_subjects(args.exp_dirs))
+    measured = []
+    for number, subject in enumerate(subjects, 1):
+        print(f"{number}/{len(subjects)} {subject.model}: {subject.runtime} {subject.precision}", flush=True)
+        measured.append(measure(subject, args.runs))
+    notes: list[str] = []
+    rows = to_rows(measured, {name: model_size(exp_dir, notes) for exp_dir, name in model_names(args.exp_dirs).items()})
+    table = layout(Table(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows], 3))
+    text = (
+        f"# Runtimes\n\n{table}\n\n- One thread of this CPU, {args.runs} runs after a warm-up; a process for each row, "
+        "its peak memory with all that it loads.\n- RTF: seconds of computing for a second of audio, over utterances "
+        f"of {', '.join(f'{sec:g}' for sec in SECONDS)} s; then the time for one of them.\n"
+        "- ONNX and sherpa-onnx files hold the front end too.\n"
+    )
+    with atomic(args.output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print("\n".join([*notes, table]))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from digits import SPLITS, Options, make_split
 from espnet_ext.errors import UserError, run_main
 
 DEFAULT_UTTS = {"train": 700, "valid": 100, "test": 300}
@@ -46,9 +47,6 @@ def main(cmd: list[str] | None = None) -> None:
             raise UserError(f"--{name} {getattr(args, name)}: expected at least 1")
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: expected 0 or more")
-
-    from espnet_ext.data.digits import SPLITS, Options, make_split
-
     for split in SPLITS:
         options = Options(getattr(args, f"num_{split}"), snr_db, args.seed)
         made = make_split(args.out_dir, split, options, args.nj, log=lambda line: print(line, flush=True))

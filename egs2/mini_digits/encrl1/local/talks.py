@@ -1,18 +1,19 @@
-"""Writes utterances as talks in the layout of TED-LIUM 3, e.g. for egs2/mini_tedlium3.
+"""Writes the embedded corpus of digits as talks in the layout of TED-LIUM 3, for egs2/mini_tedlium3.
 
 A speaker's utterances follow each other in `<split>/sph/<talk>.sph` (NIST SPHERE, 16-bit PCM); `<split>/stm/<talk>.stm`
 says from when to when each of them lasts. `espnet_ext/data/tedlium.py` describes and checks the layout.
 """
 
+import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from espnet_ext.data.digits import MANIFEST, SAMPLE_RATE, read_manifest
+from digits import MANIFEST, SAMPLE_RATE, read_manifest
 from espnet_ext.directories import make_beside, move_into_place
-from espnet_ext.errors import UserError
+from espnet_ext.errors import UserError, run_main
 
 SETS = {"train": "train", "valid": "dev", "test": "test"}  # split of the digits -> set of TED-LIUM
 DISTRIBUTION = "legacy"
@@ -50,7 +51,7 @@ def make_tedlium(digits: Path, root: Path) -> bool:
     """Makes `<root>/legacy/{train,dev,test}` from the corpus of digits; it appears when it is complete.
 
     Args:
-        digits: What `espnet_ext.bin.make_digits` wrote.
+        digits: What `make_digits.py` wrote.
         root: The directory TEDLIUM_release-3.
 
     Returns:
@@ -61,7 +62,7 @@ def make_tedlium(digits: Path, root: Path) -> bool:
     """
     missing = [split for split in SETS if not (digits / split).is_dir()]
     if missing:
-        raise UserError(f"{digits} lacks {' '.join(missing)}; make it by python3 -m espnet_ext.bin.make_digits")
+        raise UserError(f"{digits} lacks {' '.join(missing)}; make it by make_digits.py")
     made_from = {split: read_manifest(digits / split)["made_from"] for split in SETS}
     target = root / DISTRIBUTION
     if target.exists():
@@ -92,3 +93,20 @@ def _write_speaker(split_dir: Path, speaker_dir: Path) -> None:
         samples, _ = soundfile.read(speaker_dir / f"{utterance}.flac", dtype="int16")
         segments.append((words.lower(), samples))
     write_talk(split_dir, f"{speaker_dir.name}_2026", "<o,f0,unknown>", segments)
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(
+        description="Make <out_dir>/legacy/{train,dev,test}/{sph,stm} from what make_digits.py wrote. What is complete "
+        "and made from the same digits is kept.",
+    )
+    parser.add_argument("--digits", type=Path, required=True, help="directory of the corpus of digits")
+    parser.add_argument("--out_dir", type=Path, required=True, help="directory TEDLIUM_release-3")
+    args = parser.parse_args(cmd)
+    made = make_tedlium(args.digits, args.out_dir)
+    print(f"{args.out_dir}: {'made' if made else 'already made, kept'}", flush=True)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -10,8 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from espnet_ext.data.espeak import Espeak, Prosody
-from espnet_ext.data.noise import excerpt, mix, pink_noise, white_noise
+from espeak import Espeak, Prosody
+from noise import excerpt, mix, pink_noise, white_noise
 
 SAMPLE_RATE = 16000
 WORDS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from espnet_ext.data.espeak import Espeak
-from espnet_ext.data.noise import white_noise
-from espnet_ext.data.utterance import SAMPLE_RATE, draw_pause, make_utterance
+from espeak import Espeak
+from noise import white_noise
+from utterance import SAMPLE_RATE, draw_pause, make_utterance
 
 
 def test_pauses_are_mostly_short_with_a_tail_to_two_seconds():

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet_ext.data.espeak import Espeak
-from espnet_ext.data.noise import excerpt
-from espnet_ext.data.utterance import RANGES, SAMPLE_RATE, draw_prosody, make_utterance, to_16k
+from espeak import Espeak
 from espnet_ext.directories import make_beside, move_into_place, remove_leftovers
 from espnet_ext.errors import UserError
+from noise import excerpt
+from utterance import RANGES, SAMPLE_RATE, draw_prosody, make_utterance, to_16k
 
 MANIFEST = "manifest.json"
 SPLITS = ("train", "valid", "test")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_ext.bin.make_digits import main
-from espnet_ext.data.digits import MANIFEST, SPLITS, VARIANTS, Options, make_split, speakers
-from espnet_ext.data.espeak import Espeak, Prosody
-from espnet_ext.data.noise import mix, pink_noise, white_noise
-from espnet_ext.data.utterance import WORDS, to_16k
+from digits import MANIFEST, SPLITS, VARIANTS, Options, make_split, speakers
+from espeak import Espeak, Prosody
 from espnet_ext.directories import make_beside
 from espnet_ext.errors import UserError
+from make_digits import main
+from noise import mix, pink_noise, white_noise
+from utterance import WORDS, to_16k
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Measures one model in one runtime, in a process that imports nothing else: speed, latency and memory.
 
-Run by `espnet_ext.bin.profile`; prints JSON. Nothing is imported at the top that a runtime does not need, because what
+Run by `runtimes.py`; prints JSON. Nothing is imported at the top that a runtime does not need, because what
 is imported counts in the memory.
 """
 
