@@ -287,6 +287,16 @@ def test_a_moved_tree_is_said_before_anything_is_made_anew(installed_root):
     assert "was " not in call(installed_root, f"rm tools/.installed; {main}").stderr
 
 
+def test_the_environment_of_another_tree_is_not_replaced(installed_root, tmp_path):
+    (installed_root / ".venv/pyvenv.cfg").write_text("command = /usr/bin/python3 -m venv /before/.venv\n")
+    (installed_root / ".venv").rename(tmp_path / "theirs")
+    (installed_root / ".venv").symlink_to(tmp_path / "theirs")
+    done = call(installed_root, "rm tools/.installed; install_system_programs() { :; }; main")
+    assert done.returncode == 2 and "is a link to the environment of /before. Remove the link" in done.stderr
+    assert f"ENCRL_PYTHON={tmp_path}/theirs/bin/python3" in done.stderr
+    assert (tmp_path / "theirs/bin/python3").exists() and (installed_root / ".venv").is_symlink()
+
+
 def test_no_room_is_asked_for_what_uv_has(root, tmp_path):
     write_program(tmp_path / "bin/uv", f"echo {tmp_path}/cache")
     path = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}

@@ -224,6 +224,8 @@ main() {
     state=$(key) # now, in case a file is edited meanwhile
     local before cost="about 5 minutes and ${needed_gb} GB"
     before=$(moved_from)
+    [ -z "${before}" ] || [ ! -L "${venv}" ] || die "${venv} is a link to the environment of ${before}. Remove the link to" \
+        "install here, or use that environment: ENCRL_PYTHON=$(readlink -f "${venv}")/bin/python3"
     [ -z "${before}" ] || log "This directory was ${before} when it was installed; .venv holds that path, so it is made anew"
     ! uv_has_torch || cost="about a minute: uv has the packages"
     log "Installing into ${root} (once; ${cost}; details: tools/install.log)"

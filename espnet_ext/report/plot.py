@@ -20,7 +20,7 @@ from espnet_ext.report.system import System
 _DOTS_PER_INCH = 120
 _INTERVAL = "bars: 95 % interval"
 SIZE_LABEL = "parameters (millions, log scale)"
-COST_LABEL = "training with the share of EncRL, without the teacher's (s, log scale)"
+COST_LABEL = "training, own and share of EncRL (s, log scale)"
 
 
 def millions(system: System) -> float | None:
