@@ -10,6 +10,7 @@
 difference. The other keys are for readers.
 """
 
+import hashlib
 import json
 import shlex
 import socket
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -161,8 +163,13 @@ def _is_same(path: Path, before: Mapping[str, Any]) -> bool:
     return status.st_size == before["bytes"] and stamp(path)["sha256"] == before["sha256"]
 
 
+@cache
 def _code_version() -> str:
+    """Returns the version of the package and a digest of its code, which changes between versions too."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
     try:
-        return version("espnet-encrl")
+        return f"{version('espnet-encrl')}+{digest.hexdigest()[:8]}"
     except PackageNotFoundError:
-        return "unknown"
+        return f"unknown+{digest.hexdigest()[:8]}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from espnet_ext.conf_dirs import require_config
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.publish import check_publication
+from espnet_ext.recipe.publish import check_publication, published, publishes
 from espnet_ext.record import Record
 from espnet_ext.teachers.source import FAMILIES, Source
 
@@ -26,12 +26,25 @@ def check(recipe: "Recipe") -> None:
     check_publication(recipe)
     for name in options.students if options.covers(1, 11) else ():
         require_config("--students", f"{options.conf_dir}/{name}.yaml", options.conf_dir, student=True)
+    if options.stage > 11:
+        _check_models(recipe)
     if options.covers(11):
         check_teacher(recipe)
     if options.covers(1, 11):
         _check_trainings(recipe)
     if options.gpu_inference and options.covers(12):
         check_gpu(recipe, "--gpu_inference true", "--gpu_inference false")
+
+
+def _check_models(recipe: "Recipe") -> None:
+    """Raises a `UserError` where a run that begins after the training has a model that is not trained."""
+    options = recipe.options
+    for model in recipe.models if options.stage < 14 else published(recipe) if publishes(options) else ():
+        if not model.checkpoint.exists():
+            raise UserError(
+                f"{model.checkpoint} does not exist: run stage 11 first, or give the options that it had "
+                "(--teacher, --token_type, --nbpe, --students, --expdir ...), which decide the name"
+            )
 
 
 def _check_trainings(recipe: "Recipe") -> None:

@@ -141,10 +141,13 @@ def still_training(exp_dir: Path) -> str:
 
 
 def _answers(command: Sequence[str]) -> str:
+    """Returns what a scheduler says of a job; "" where it does not know the job, or there is no such scheduler."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
+    if done.returncode and not re.search("invalid job id|do not exist|unknown job", done.stderr, re.I):
+        return done.stderr.strip() or "no answer"  # e.g. a time-out, after which the job may still run
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.processes import _runs, locked, run_logged, wait_for_training, within
+from espnet_ext.recipe.processes import _runs, locked, run_logged, still_training, wait_for_training, within
 
 
 def test_a_lock_lasts_as_long_as_what_the_run_started(tmp_path):
@@ -93,3 +93,13 @@ def test_an_interrupt_in_a_notebook_ends_what_the_run_started_and_nothing_else(t
     (tmp_path / "path.sh").write_text("echo no such environment >&2; return 3\n")
     with pytest.raises(UserError, match="path.sh fails: no such environment"), within(tmp_path):
         pass
+
+
+def test_a_scheduler_that_does_not_answer_ends_no_job(tmp_path, monkeypatch):
+    (tmp_path / "q").mkdir()
+    (tmp_path / "q/train.log").write_text("Submitted batch job 42\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for said, expected in (("Unable to contact slurm controller", "job 42"), ("Invalid job id specified", "")):
+        (tmp_path / "squeue").write_text(f"#!/bin/sh\necho 'slurm_load_jobs error: {said}' >&2\nexit 1\n")
+        (tmp_path / "squeue").chmod(0o755)
+        assert still_training(tmp_path) == expected
