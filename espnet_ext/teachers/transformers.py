@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from espnet_ext.encoder.layers import layer_depth, layer_index
 from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError, first_line
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.signals import SignalTeacher
 from espnet_ext.teachers.teacher import Identity, Tokens, Transcript
 from espnet_ext.teachers.transformers_files import find_directory, identify
@@ -50,8 +51,8 @@ class TransformersTeacher(SignalTeacher):
         self.sample_rate_hz = extractor.sampling_rate
         self.window = getattr(extractor, "n_samples", None)  # Whisper's, which pads to it
         self.hop_length = getattr(extractor, "hop_length", None)
-        self._head = next((getattr(model, head) for head in _HEADS if hasattr(model, head)), None)
-        self.has_head = not self.has_decoder and self._head is not None
+        if not self.has_decoder:
+            self.head_module = next((getattr(model, head) for head in _HEADS if hasattr(model, head)), None)
         self._lengths = next((getattr(self.encoder, name) for name in _LENGTHS if hasattr(self.encoder, name)), None)
         self.can_pad = self._lengths is not None
         second = torch.randn(self.sample_rate_hz, generator=torch.Generator().manual_seed(0))
@@ -84,9 +85,10 @@ class TransformersTeacher(SignalTeacher):
         adapter = getattr(config, "adapter_attn_dim", None) is not None and language is not None
         options = {"target_lang": language, "ignore_mismatched_sizes": True} if adapter else {}
         try:
-            model, told = _class_of(config).from_pretrained(
-                directory, dtype=torch.float32, output_loading_info=True, **options
-            )
+            with quiet_espnet():
+                model, told = _class_of(config).from_pretrained(
+                    directory, dtype=torch.float32, output_loading_info=True, **options
+                )
         except Exception as error:  # whatever the readers meet in a damaged file
             raise UserError(f"teacher {name}: {directory} cannot be loaded: {first_line(error)}") from error
         missing = sorted(key for key in told["missing_keys"] if not _UNUSED.search(key))
@@ -95,6 +97,8 @@ class TransformersTeacher(SignalTeacher):
                 f"teacher {name}: {directory} lacks {len(missing)} of the model's tensors, e.g. {missing[0]}, which "
                 "would be random values; its weights and config.json are of different models"
             )
+        if language is not None and not adapter and not model.config.is_encoder_decoder:
+            raise UserError(f"teacher {name}: {directory} has neither adapters nor a decoder; leave out language")
         tokenizer = _tokenizer(directory, language if adapter else None)
         return cls(model, extractor, tokenizer, name, None if adapter else language)
 
@@ -116,10 +120,6 @@ class TransformersTeacher(SignalTeacher):
                 )
         logits = self.head(encoder) if set(names).intersection(HEAD_OUTPUTS) else None
         return Outputs(lengths, encoder, logits, layers)
-
-    def head(self, encoder: Tensor) -> Tensor:
-        """See `Teacher.head`."""
-        return self._head(encoder) if self.has_head else super().head(encoder)
 
     def count_frames(self, samples: int) -> int:
         """See `Teacher.count_frames`; without running the model where its library tells."""
@@ -183,14 +183,12 @@ class TransformersTeacher(SignalTeacher):
             # Models with group normalisation were trained without a mask, and it would hide nothing here.
             given = {"input_values": given["input_values"]}
         seen: list[Tensor] = []
-        watch = (
-            self._head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])) if self.has_head else None
-        )
+        head = self.head_module or nn.Identity()  # whose input is the encoder's output
+        watch = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
             output = self.encoder(**given, output_hidden_states=layers)
         finally:
-            if watch is not None:
-                watch.remove()
+            watch.remove()
         encoder = seen[0] if seen else output.last_hidden_state
         if self._lengths is None:
             lengths = torch.full((len(signals),), encoder.size(1), device=encoder.device)

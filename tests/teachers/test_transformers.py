@@ -216,6 +216,11 @@ def test_broken_directories_are_named(tmp_path, spoil, message):
         Teacher.from_pretrained(f"transformers:{directory}")
 
 
+def test_a_language_that_nothing_takes_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has neither adapters nor a decoder; leave out language"):
+        Teacher.from_pretrained(f"transformers:{save(tmp_path / 'model', 'wavlm')}", language="deu")
+
+
 def test_a_model_without_tokenizer_gives_frames_but_no_text(tmp_path):
     teacher = Teacher.from_pretrained(f"transformers:{save(tmp_path / 'model', 'hubert', tokenizer=False)}")
     assert teacher.has_head and not teacher.makes_text
