@@ -19,7 +19,6 @@ from espnet_ext.errors import UserError
 ENCRL_KEYS = (
     "teacher",
     "teacher_train_mode",
-    "teacher_compile",
     "students",
     "student_init",
     "student_init_layers",

@@ -52,12 +52,6 @@ class EncRLTask(ASRTask):
             help="Run the teacher with dropout and batch statistics, as the released code of the paper does",
         )
         group.add_argument(
-            "--teacher_compile",
-            type=str2bool,
-            default=False,
-            help="Run the live teacher's encoder through torch.compile; takes minutes at the start",
-        )
-        group.add_argument(
             "--students",
             nargs="+",
             default=None,
@@ -124,7 +118,7 @@ class EncRLTask(ASRTask):
             if args.teacher is None:
                 raise UserError(f"--teacher is missing: name the large model ({HELP})")
             _check_caches(args, criteria)
-            teacher = load_teacher(args.teacher, args.teacher_train_mode, args.teacher_compile)
+            teacher = load_teacher(args.teacher, args.teacher_train_mode)
             for name, student in students.items():
                 ratios[name] = check_agreement(teacher, name, student, namespaces[name], criteria)
         frontend, teacher_shares = _share_frontend(namespaces, students, teacher)

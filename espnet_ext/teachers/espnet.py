@@ -42,13 +42,9 @@ class EspnetTeacher(Teacher):
         name: what error messages call it, e.g. the experiment directory.
         train_mode: leave dropout on and batch normalisation on batch statistics, as the released code of
             arXiv 2505.16991 does by never calling `eval()`. Only to measure what that costs.
-        compiled: run the encoder through `torch.compile`, once for all lengths; after PyTorch's limit of recompilations
-            it runs as it is.
     """
 
-    def __init__(
-        self, model: ESPnetASRModel, args: Namespace, name: str, train_mode: bool = False, compiled: bool = False
-    ):
+    def __init__(self, model: ESPnetASRModel, args: Namespace, name: str, train_mode: bool = False):
         self.args, self.name = args, name
         self.sample_rate_hz = sample_rate_hz(args)
         self.hop_length = getattr(model.frontend, "hop_length", None)
@@ -59,25 +55,22 @@ class EspnetTeacher(Teacher):
         if model.ctc is not None:
             self.head_module = model.ctc.ctc_lo
             self.tokens = Tokens(tuple(model.token_list), model.blank_id)
-        self.frame_samples  # noqa: B018  (measured while the model has its front end and is not compiled)
+        self.frame_samples  # noqa: B018  (measured while the model has its front end)
         self.model.train(train_mode)
         if train_mode:
             self.model.specaug = None  # the released code shows the teacher unmasked features
         for module in self.model.modules():
             if hasattr(module, "use_sdpa"):  # of ESPnet's attention: PyTorch's fused kernels
                 module.use_sdpa = True
-        if compiled:
-            self.model.encoder.compile(dynamic=True)
 
     @classmethod
-    def load(cls, location: str, name: str, train_mode: bool = False, compiled: bool = False) -> "EspnetTeacher":
+    def load(cls, location: str, name: str, train_mode: bool = False) -> "EspnetTeacher":
         """Loads a teacher through ESPnet's own loader.
 
         Args:
             location: experiment directory, checkpoint file, packed zip, or model-zoo tag.
             name: for error messages.
             train_mode: see the class.
-            compiled: see the class.
 
         Raises:
             UserError: nothing usable there, a corrupt checkpoint, or one that does not fill the model of its
@@ -86,7 +79,7 @@ class EspnetTeacher(Teacher):
         model, args = load_espnet(ASRTask, location, name)
         if not isinstance(model, ESPnetASRModel):
             raise UserError(f"teacher {name}: {type(model).__name__} is no ESPnet ASR model")
-        return cls(model, args, name, train_mode, compiled)
+        return cls(model, args, name, train_mode)
 
     @staticmethod
     def identify(location: str) -> Identity:

@@ -10,13 +10,12 @@ if TYPE_CHECKING:
     from espnet_ext.teachers.teacher import Identity, Teacher
 
 
-def load_teacher(name: str, train_mode: bool = False, compiled: bool = False, **options: str) -> "Teacher":
+def load_teacher(name: str, train_mode: bool = False, **options: str) -> "Teacher":
     """Loads a teacher.
 
     Args:
         name: see `espnet_ext.teachers.source.Source.parse`.
         train_mode: leave dropout on, see `EspnetTeacher`.
-        compiled: run the encoder through `torch.compile`, see `EspnetTeacher`.
         **options: of the family; they overwrite those in `name`.
 
     Raises:
@@ -25,9 +24,9 @@ def load_teacher(name: str, train_mode: bool = False, compiled: bool = False, **
     source = Source.parse(name, options)
     modes: dict[str, Any] = {}
     if source.family == ESPNET:
-        modes = {"train_mode": train_mode, "compiled": compiled}
-    elif train_mode or compiled:
-        raise UserError(f"teacher {name}: teacher_train_mode and teacher_compile serve teachers of ESPnet only")
+        modes = {"train_mode": train_mode}
+    elif train_mode:
+        raise UserError(f"teacher {name}: teacher_train_mode serves teachers of ESPnet only")
     return _class_of(source).load(source.location, name, **modes, **source.options)
 
 
