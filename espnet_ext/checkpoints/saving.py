@@ -94,7 +94,7 @@ def save_whole(state: Any, path: Path) -> None:
         raise UserError(
             f"{path} cannot be written: {cause.strerror}; make room or give another directory, and run the same "
             "command again: the training goes on after the last epoch that was saved"
-        ) from error
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
