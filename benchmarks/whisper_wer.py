@@ -25,13 +25,13 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-import torch
 
-sys.path.insert(0, str(Path(__file__).parent / "whisper_teacher"))
-from convert import audio_encoder_state, download, read_ctranslate2
+if TYPE_CHECKING:  # the reference runs without PyTorch, and its memory is measured
+    import torch
 
 _RATE_HZ = 16000
 _BEAM = 5
@@ -42,6 +42,10 @@ Transcribe = Callable[[np.ndarray], str]
 
 def prepare(work_dir: Path, wheels: list[Path]) -> tuple[Path, Path]:
     """Writes a directory of CTranslate2 and a file of openai-whisper; returns both."""
+    sys.path.insert(0, str(Path(__file__).parent / "whisper_teacher"))
+    import torch
+    from convert import audio_encoder_state, download, read_ctranslate2
+
     directory, file = work_dir / "ctranslate2", work_dir / "base.pt"
     if file.is_file():
         return directory, file
@@ -62,8 +66,9 @@ def prepare(work_dir: Path, wheels: list[Path]) -> tuple[Path, Path]:
     return directory, file
 
 
-def decoder_state(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+def decoder_state(variables: dict[str, np.ndarray]) -> dict[str, "torch.Tensor"]:
     """Names the decoder's variables as `whisper.model.TextDecoder` does, in float32; keys have no bias there."""
+    import torch
 
     def tensor(name: str) -> torch.Tensor:
         return torch.from_numpy(variables[f"decoder/{name}"].astype(np.float32))
@@ -106,15 +111,17 @@ def reference(path: Path) -> Transcribe:
 
 def teacher(path: Path) -> Transcribe:
     """Returns a teacher of the family `whisper`."""
+    import torch
+
     from espnet_ext.teachers import Teacher
 
+    torch.set_num_threads(1)
     model = Teacher.from_pretrained(f"whisper:{path},language=en,beam={_BEAM}")
     return lambda speech: model.transcribe([torch.from_numpy(speech)], _RATE_HZ)[0].text
 
 
 def child(kind: str, path: Path, files: list[str]) -> dict:
     """Transcribes the files; returns texts, seconds of loading, RTF and peak memory."""
-    torch.set_num_threads(1)
     start = time.process_time()
     run = {"reference": reference, "teacher": teacher}[kind](path)
     loading = time.process_time() - start
