@@ -94,7 +94,7 @@ def save_whole(state: Any, path: Path) -> None:
         raise UserError(
             f"{path} cannot be written: {cause.strerror}; make room or give another directory, and run the same "
             "command again: the training goes on after the last epoch that was saved"
-        ) from error
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -112,7 +112,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = None) -> dict:
         check_checkpoint(path)
         load_saved(path)
     except UserError as error:
-        raise UserError(f"the training cannot go on: {error}; or delete {path.parent} to train anew") from error
+        raise UserError(f"the training cannot go on: {error}; or delete {path.parent} to train anew") from None
     return safe_torch_load(path, map_location=map_location)
 
 

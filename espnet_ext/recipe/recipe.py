@@ -180,8 +180,9 @@ class Recipe:
             if log is not None and log.is_file():
                 said += log.read_text(encoding="utf-8", errors="replace")[-50_000:]
         lines = said.splitlines()
-        errors = list(dict.fromkeys(re.findall(r"^(?:(?:\S+\.py: )?error|\S+\.UserError): (.*)", said, re.M)))
-        known = explain(said)
+        errors = list(dict.fromkeys(re.findall(r"^(?:\S+\.py: )?error: (.*)", said, re.M)))
+        raised = dict.fromkeys(re.findall(r"^\S+\.UserError: (.*)", said, re.M))  # in a command of ESPnet
+        known = " ".join(raised) or explain(said)
         if not known:  # a log beside the reason would only hide it
             self.say("\n".join([f"{name} failed; the end of its log:", *lines[-30:]]))
         meaning = " ".join(errors) or known

@@ -64,4 +64,5 @@ def test_a_failed_step_says_why_and_where(tmp_path, monkeypatch, capsys):
     trace = "Traceback (most recent call last):\\n  File x\\nespnet_ext.errors.UserError: a.pth is damaged\\n"
     with pytest.raises(UserError, match="part failed: a.pth is damaged "):  # espnet2.bin.asr_train
         run.step("part", ["bash", "-c", f"printf '{trace}' >&2; exit 1"])
+    assert "Traceback" not in capsys.readouterr().out
     assert run.step("part", ["echo", "done"]) == "done\n"
