@@ -7,9 +7,7 @@ from espnet_ext.recipe.checks import check
 from tests.recipes.runs import recipe
 
 
-@pytest.mark.parametrize(
-    "words", [("--stage", "12"), ("--stage", "14", "--stop_stage", "14", "--skip_export", "false")]
-)
+@pytest.mark.parametrize("words", ["--stage 12", "--stage 14 --stop_stage 14 --skip_export false"])
 def test_a_model_that_is_not_trained_is_missed_before_anything_is_made(tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     run = recipe(tmp_path, "--student_source", "scratch", *words.split())
