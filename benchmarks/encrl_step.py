@@ -100,7 +100,7 @@ class Ours:
         cache = {}
         for name, signal in self.audio.items():
             feats = self.model._features(signal[None], torch.tensor([len(signal)], device=signal.device))
-            cache[name] = teacher(*feats, self.model.criteria).encoder[0].cpu()
+            cache[name] = teacher(*feats, ["encoder"]).encoder[0].cpu()
         return cache
 
     def batches(self, shuffle: random.Random) -> Iterator[list[str]]:

@@ -366,11 +366,9 @@ def test_run_sh_help_and_unknown_corpus(installed_root):
 
 def test_help_needs_no_installation(root, tmp_path):
     """A fresh clone: ./run.sh --help and a mistyped corpus install nothing."""
-    for folder in ("egs2", "espnet_ext/recipe", "espnet_ext/cli"):
+    for folder in ("egs2", "espnet_ext"):
         shutil.copytree(SOURCE / folder, root / folder, symlinks=True, dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns("data", "dump", "exp", "downloads", "RESULTS*"))  # fmt: skip
-    for name in ("__main__.py", "conf_dirs.py"):
-        shutil.copy(SOURCE / "espnet_ext" / name, root / "espnet_ext")
     for script, directory in (
         ("./run.sh --corpus mini_an4 --help", root),
         ("./run.sh --help", root / "egs2/mini_an4/encrl1"),

@@ -162,7 +162,8 @@ def copy_recipe(name: str, root: Path) -> Path:
     target = root / "egs2" / name / "encrl1"
     ignore = shutil.ignore_patterns("data", "dump*", "exp*", "downloads", "RESULTS*")
     shutil.copytree(REPO / "egs2" / name / "encrl1", target, symlinks=True, ignore=ignore)
-    for link in ("egs2/TEMPLATE", "tools", "path.sh", "conf"):
+    shared = ["egs2/mini_digits"] if name == "mini_tedlium3" else []
+    for link in ("egs2/TEMPLATE", "tools", "path.sh", "conf", *shared):
         if not (root / link).exists():
             (root / link).symlink_to(REPO / link)
     return target

@@ -52,7 +52,8 @@ def imports_of(script: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+            if not (script.parent / f"{node.module}.py").is_file():  # a module of the recipe beside it
+                yield node.module
 
 
 @pytest.mark.slow

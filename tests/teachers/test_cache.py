@@ -173,7 +173,7 @@ def test_a_cache_that_does_not_fit_is_refused(teacher_exp, data_dir, tmp_path):
     scp, speech = directory / "teacher_encoder.scp", data_dir / "wav.scp"
     check_cache(scp, str(teacher_exp), OUTPUTS, speech)
     other = save_experiment(tmp_path / "other", seed=1, **model_conf(2))
-    with pytest.raises(UserError, match="another checkpoint"):
+    with pytest.raises(UserError, match="made of other weights"):
         check_cache(scp, str(other), OUTPUTS, speech)
     (tmp_path / "more.scp").write_text(speech.read_text() + "u9 u9.wav\n")
     with pytest.raises(UserError, match="lacks 1 utterances of the training, e.g. u9"):
