@@ -194,7 +194,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     head = (
         "# Whisper base as a teacher\n\n"
-        f"{args.utterances} utterances of LibriSpeech {args.librispeech.name}, one CPU thread, beam {args.beam}. Seconds "
+        f"{args.utterances} utterances of LibriSpeech "
+        f" {args.librispeech.name}, one CPU thread, beam {args.beam}. Seconds "
         "are CPU time. Made by `benchmarks/whisper_wer.py`.\n\n"
         "| Runtime | WER, % | against the reference, points | files, MB | loading, s | RTF | peak memory, MB |\n"
         "|---|---|---|---|---|---|---|\n"
