@@ -85,8 +85,8 @@ def require_config(option: str, path: str, conf_dir: str = "conf", student: bool
     folders = list(dict.fromkeys(os.path.dirname(place) or "." for place in places(path.partition("#")[0], conf_dir)))
     names = _names([file] if section else folders, student)
     said = did_you_mean(config_name(path), names) if names else "no configuration is there"
-    where = f"neither as a file nor in {file}" if section else f"in {' or '.join(map(os.path.abspath, folders))}"
-    raise UserError(f"{option}: {path} does not exist {where}; {said}")
+    where = f", nor such a section in {file}" if section else f" in {' or '.join(map(os.path.abspath, folders))}"
+    raise UserError(f"{option}: {path} does not exist{where}; {said}")
 
 
 def _names(places: Iterable[str], student: bool) -> set[str]:

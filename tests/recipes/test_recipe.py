@@ -356,7 +356,7 @@ def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):
     [
         (("--finetune_arg", "x"), "did you mean --finetune_args"),
         (("--asr_config", "x"), "set by the recipe"),
-        (("--students", "e7"), "conf/e7.yaml does not exist neither as a file nor in conf/students.yaml; valid"),
+        (("--students", "e7"), "conf/e7.yaml does not exist, nor such a section in conf/students.yaml; valid"),
         (("--student_source", "magic"), "'magic' is not"),
         (("--decoder", "magic"), "'magic' is not"),
         (("--inference_config", "conf/decode.yaml"), "needs --decoder beam, lexicon or espnet"),
