@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 _PATH = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
 _CONF = """\
 ClusterName=test
@@ -106,6 +106,11 @@ def jobs(environment: dict[str, str]) -> list[tuple[str, str]]:
     """Returns number and state (PENDING, RUNNING, ...) of the jobs that have not ended."""
     lines = _said(["squeue", "-h", "-o", "%i %T"], environment).splitlines()
     return [(line.split()[0], line.split()[1]) for line in lines]
+
+
+def control(environment: dict[str, str], *words: str) -> None:
+    """Calls scontrol."""
+    subprocess.run(["scontrol", *words], env=environment, check=True, timeout=60)
 
 
 def _said(command: list[str], environment: dict[str, str]) -> str:

@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.recipes.corpora import REPO, copy_recipe
-from tests.recipes.slurm import NoSlurmError, jobs, missing_programs, running_slurm
+from tests.recipes.slurm import NoSlurmError, control, jobs, missing_programs, running_slurm
 from tests.recipes.stages import TEMPLATE
 from tests.recipes.tiny_conf import write_tiny_conf
 
@@ -66,13 +67,11 @@ def table(recipe: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if "sec" not in key} for row in csv.DictReader(file)]
 
 
-def wait_for_jobs(environment: dict[str, str], states: set[str], process: subprocess.Popen, log: Path) -> list[str]:
-    """Waits until there are jobs in these states; returns their numbers."""
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen, log: Path) -> None:
     deadline = time.monotonic() + 300
-    while states != {state for _, state in jobs(environment)}:
+    while not ready():
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
         time.sleep(0.1)
-    return [number for number, _ in jobs(environment)]
 
 
 def test_a_killed_run_waits_for_its_jobs_and_ends_with_the_same_table(slurm, tmp_path):
@@ -95,14 +94,21 @@ def test_a_killed_run_waits_for_its_jobs_and_ends_with_the_same_table(slurm, tmp
         (recipe / name).write_text(text.replace(find, put) if find else text)
     stage11 = ("--stage", "11", "--stop_stage", "11")
     process, log = start(recipe, slurm, *stage11)
-    numbers = wait_for_jobs(slurm, {"RUNNING", "PENDING"}, process, log)
+    wait_until(lambda: {state for _, state in jobs(slurm)} == {"RUNNING", "PENDING"}, process, log)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert [number for number, _ in jobs(slurm)] == numbers  # the scheduler knows nothing of the kill
+    # The scheduler knows nothing of the kill. Both jobs last until the next run has seen them.
+    (running,) = (number for number, state in jobs(slurm) if state == "RUNNING")
+    numbers = {number for number, _ in jobs(slurm)}
+    control(slurm, "suspend", running)
+    control(slurm, "update", "PartitionName=cpu", "State=DOWN")
 
-    output = finish(recipe, slurm, *stage11)
-    waited = re.findall(r"job (\d+) is still training in \S+; waiting for its end", output)
-    assert sorted(waited) == sorted(numbers)
+    process, log = start(recipe, slurm, *stage11)
+    said = re.compile(r"job (\d+) is still training in \S+; waiting for its end")
+    wait_until(lambda: set(said.findall(log.read_text())) == numbers, process, log)
+    control(slurm, "update", "PartitionName=cpu", "State=UP")
+    control(slurm, "resume", running)
+    assert process.wait() == 0, log.read_text()[-3000:]
     assert not jobs(slurm)
     submitted = [path.read_text().count("Submitted batch job") for path in recipe.glob("exp/asr_*/q/train.log")]
     assert len(submitted) == 3 and set(submitted) == {1}
