@@ -162,8 +162,9 @@ def copy_recipe(name: str, root: Path) -> Path:
     target = root / "egs2" / name / "encrl1"
     ignore = shutil.ignore_patterns("data", "dump*", "exp*", "downloads", "RESULTS*")
     shutil.copytree(REPO / "egs2" / name / "encrl1", target, symlinks=True, ignore=ignore)
-    shared = ["egs2/mini_digits"] if name == "mini_tedlium3" else []
-    for link in ("egs2/TEMPLATE", "tools", "path.sh", "conf", *shared):
+    if name == "mini_tedlium3":
+        copy_recipe("mini_digits", root)  # whose conf and local it shares
+    for link in ("egs2/TEMPLATE", "tools", "path.sh", "conf"):
         if not (root / link).exists():
             (root / link).symlink_to(REPO / link)
     return target

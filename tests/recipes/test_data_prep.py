@@ -48,8 +48,6 @@ def make_librispeech(parent: Path, *splits: str, first_reader: int = 100) -> Pat
 @pytest.mark.parametrize("name", RECIPES)
 def test_path_sh_makes_the_links_of_a_recipe_and_keeps_its_own_files(name: str, tmp_path: Path):
     directory = copy_recipe(name, tmp_path)
-    if name == "mini_tedlium3":
-        copy_recipe("mini_digits", tmp_path)  # whose conf it shares
     wanted = "asr.sh db.sh path.sh pyscripts scripts steps utils conf/pbs.conf conf/queue.conf conf/slurm.conf".split()
     for link in wanted:
         if link != "path.sh":  # what an earlier run made in the repository was copied
