@@ -86,15 +86,16 @@ class ESPnetEncRLModel(AbsESPnetModel):
         Args:
             speech: (B, samples) float.
             speech_lengths: (B,) int, samples.
-            text: (B, L) int, token ids; only for the criterion `ctc` and the CER in validation. EncRL itself needs no
-                transcript.
-            text_lengths: (B,) int.
+            text: (B, L) int, token ids; only for criteria on transcripts and the CER in validation. EncRL itself needs
+                no transcript.
+            text_lengths: (B,) int; 0: the utterance has no transcript.
             **kwargs: `utt_id` (list of str) names utterances in errors; outputs of the teacher from a cache, see
                 `espnet_ext.teachers.cache`.
 
         Returns:
             Scalar loss; statistics `<student>_<criterion>`, `<student>_loss`, `<student>_cer_ctc` (validation) and
-            `loss`; number of utterances.
+            `loss`; number of utterances. What only utterances with a transcript have is NaN in a batch of none, which
+            ESPnet's reporter leaves out of its means.
 
         Raises:
             UserError: no utterance gives a frame.
@@ -123,7 +124,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
                 student_out = compute_outputs(student, *student_in, [c.output for c in self.criteria])
                 parts = self._losses(name, student_out, teacher_out, given, utt_ids)
             losses[name] = sum(c.weight * parts[c.name] for c in self.criteria)
-            stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
+            stats |= {f"{name}_{c.name}": self._reported(c, parts[c.name], text_lengths) for c in self.criteria}
             stats[f"{name}_loss"] = losses[name].detach()
             if self.training and self._updates % _SHARES_EVERY == 0 and len(self.criteria) > 1:
                 stats |= {f"{name}_{key}_share": value for key, value in self._shares(parts, student_out).items()}
@@ -199,6 +200,11 @@ class ESPnetEncRLModel(AbsESPnetModel):
                 parts[criterion.name] = loss(student=ours, lengths=lengths[keep], **needed)
         return parts
 
+    @staticmethod
+    def _reported(criterion: Criterion, value: Tensor, text_lengths: Tensor | None) -> Tensor:
+        value = value.detach()
+        return value if not criterion.needs_text else value.where((text_lengths > 0).any(), torch.nan)
+
     def _shares(self, parts: Mapping[str, Tensor], student: Outputs) -> dict[str, Tensor]:
         """Returns each criterion's share of the gradient norms at the student's output (encoder, or layer compared).
 
@@ -228,7 +234,10 @@ class ESPnetEncRLModel(AbsESPnetModel):
 
 
 def _cer(student: ESPnetASRModel, outputs: Outputs, text: Tensor) -> Tensor | None:
-    """Character error rate of greedy CTC decoding: ESPnet's `cer_ctc`, but of the valid frames only."""
+    """Character error rate of greedy CTC decoding: ESPnet's `cer_ctc`, but of the valid frames only.
+
+    None where no utterance has a transcript.
+    """
     tokens = student.ctc.argmax(outputs.encoder)  # (B, T)
     tokens = tokens.masked_fill(~valid_frames(outputs.lengths, tokens.size(1)), student.blank_id)
     cer = student.error_calculator(tokens.cpu(), text.cpu(), is_ctc=True)
