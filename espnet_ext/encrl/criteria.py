@@ -61,6 +61,11 @@ class Criterion:
         return "text" in LOSSES[self.loss].needs
 
     @property
+    def needs_views(self) -> bool:
+        """Whether it compares two draws of SpecAugment."""
+        return "other" in LOSSES[self.loss].needs
+
+    @property
     def sees_padding(self) -> bool:
         """Whether the teacher's output for padding frames counts."""
         return self.needs_teacher and not self.conf.get("masked", True)

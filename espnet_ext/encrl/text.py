@@ -63,8 +63,13 @@ def check_ctc(name: str, student: ESPnetASRModel, criteria: Iterable[Criterion])
     """Checks that the loss on transcripts is what ESPnet's finetuning of the student would compute.
 
     Raises:
-        UserError: the student is configured with another kind of CTC.
+        UserError: the student is configured with another kind of CTC, or without what makes two views of its audio.
     """
+    criteria = list(criteria)
+    if student.specaug is None and (views := [criterion.name for criterion in criteria if criterion.needs_views]):
+        raise UserError(
+            f"student {name}: criterion '{views[0]}' compares two draws of SpecAugment, and there is none; set specaug"
+        )
     if not any(criterion.needs_text for criterion in criteria):
         return
     if student.ctc.ctc_type != "builtin" or student.ctc.dropout_rate:

@@ -9,6 +9,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.train.collate_fn import CommonCollateFn
 
 from espnet_ext.data.text import complete_text
+from espnet_ext.encoder.outputs import compute_outputs
 from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
 from tests.tiny import TOKENS, asr_args, make_batch, model_conf, save_experiment
@@ -127,3 +128,53 @@ def test_transcripts_that_lack_are_missed_before_any_work(tmp_path):
 def test_a_student_with_another_ctc_is_refused(conf):
     with pytest.raises(UserError, match="student e1: criteria on text are plain CTC; leave ctc_type and dropout_rate"):
         build([SUM], students={"e1": model_conf(1) | {"ctc_conf": conf}})
+
+
+SPECAUG = {
+    "specaug": "specaug",
+    "specaug_conf": {"apply_time_warp": False, "apply_time_mask": True, "time_mask_width_ratio_range": [0.0, 0.3]},
+}
+
+
+@pytest.mark.parametrize("with_teacher", [False, True])
+def test_two_views_are_heard_in_training_and_one_in_validation(tmp_path, with_teacher):
+    criteria, teacher = [{"loss": "cr_ctc"}], None
+    if with_teacher:
+        criteria += [{"loss": "kld", "on": "log_probs"}, {"loss": "clip", "on": "encoder"}]
+        teacher = str(save_experiment(tmp_path / "teacher", **model_conf(2)))
+    model, batch = build(criteria, teacher, {"e1": model_conf(1, dropout_rate=0.0) | SPECAUG}), make_batch()
+    heard = []
+    model.students["e1"].encoder.register_forward_hook(lambda _, inputs, output: heard.append((inputs[0], output[0])))
+    loss = model.train()(**batch)[0]
+    loss.backward()
+    features, outputs = heard[0]
+    assert len(features) == 6 and not torch.equal(features[:3], features[3:])  # each masked in its own way
+    parameters = model.students["e1"].named_parameters()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for _, parameter in parameters)
+    stats = stats_of(model.eval(), batch)
+    assert len(heard[1][0]) == 3
+    plain = build([{"loss": "ctc"}]).eval()
+    plain.students["e1"].load_state_dict(model.students["e1"].state_dict())
+    torch.testing.assert_close(stats["e1_cr_ctc"], stats_of(plain, batch)["e1_ctc"])
+
+
+def test_views_of_a_criterion_that_compares_none_are_averaged(tmp_path):
+    """The loss of both together is the mean of what each gives alone."""
+    teacher = str(save_experiment(tmp_path / "teacher", **model_conf(2)))
+    criteria = [{"loss": "cr_ctc"}, {"loss": "kld", "on": "log_probs"}, {"loss": "clip", "on": "encoder"}]
+    model, batch = build(criteria, teacher, {"e1": model_conf(1) | SPECAUG}), make_batch()
+    given = {key: batch[key] for key in ("text", "text_lengths")}
+    feats = model._features(batch["speech"], batch["speech_lengths"])
+    theirs = model.teacher(feats[0].clone(), feats[1], ["encoder", "log_probs"])
+    views = compute_outputs(model.students["e1"], *(torch.cat([x, x]) for x in feats), ["logits"]).halves()
+    both = model._losses("e1", views, theirs, given, None)
+    alone = [model._losses("e1", [view], theirs, given, None) for view in views]
+    for key in ("kld", "clip"):
+        torch.testing.assert_close(both[key], (alone[0][key] + alone[1][key]) / 2)
+    ctc = (alone[0]["cr_ctc"] + alone[1]["cr_ctc"]) / 2  # of one view, consistent with itself
+    assert both["cr_ctc"] > ctc
+
+
+def test_views_need_specaug():
+    with pytest.raises(UserError, match="student e1: criterion 'cr_ctc' compares two draws of SpecAugment"):
+        build([{"loss": "cr_ctc"}])
