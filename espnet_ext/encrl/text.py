@@ -40,7 +40,7 @@ def check_text(args: Namespace, criteria: Iterable[Criterion]) -> None:
         if not listed:
             continue
         needs = [f"criterion '{criterion.name}'" for criterion in criteria if criterion.needs_text]
-        needs += ["select_by: cer_ctc"] if part == "valid" and args.select_by == "cer_ctc" else []
+        needs += ["select_by: cer_ctc"] if part == "valid" and getattr(args, "select_by", "") == "cer_ctc" else []
         option = f"--{part}_data_path_and_name_and_type"
         if "text" not in files:
             if needs:

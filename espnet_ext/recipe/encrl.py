@@ -37,16 +37,13 @@ def training(recipe: "Recipe") -> "Training":
 
 
 def align(recipe: "Recipe", job: "Training", read: Mapping[str, str]) -> None:
-    """Checks the teacher, caches its outputs where asked, and trains."""
+    """Joins audio without transcripts, and trains."""
     from espnet_ext.recipe.train import run_training
 
-    teacher = recipe.names.teacher_model
-    check_teacher(recipe, teacher)
     if recipe.options.unlabelled_set:
         directory = join_unlabelled(recipe)
         read = {**read, f"unlabelled audio ({directory}/wav.scp)": recipe.audio.of(directory / "wav.scp")}
-    parents = {str(teacher.parent): checkpoint_digest(teacher)}
-    run_training(recipe, job, read, parents=parents)
+    run_training(recipe, job, read)
 
 
 def check_teacher(recipe: "Recipe", teacher: Path) -> None:
@@ -78,10 +75,14 @@ def encrl_set(recipe: "Recipe") -> str:
 
 
 def cache_teacher(recipe: "Recipe", told: Path) -> list[str]:
-    """Computes the teacher's outputs for training and validation; returns the data options that give them to EncRL."""
+    """Computes the teacher's outputs for training and validation; returns the data options that give them.
+
+    A finetuning after EncRL takes them from the cache of EncRL's training set, which holds its own.
+    """
     options, words = recipe.options, []
     jobs = options.ngpu or min(options.nj, len(os.sched_getaffinity(0)))
-    for part, name in (("train", encrl_set(recipe)), ("valid", options.valid_set)):
+    train = encrl_set(recipe) if recipe.needs_encrl else options.train_set + options.sp
+    for part, name in (("train", train), ("valid", options.valid_set)):
         directory = recipe.names.teacher_exp / "cache" / name
         log = directory.with_name(f"{name}.log")
         recipe.say(f"Stage 11: teacher cache of {name} ({directory})")
@@ -156,11 +157,55 @@ def join_unlabelled(recipe: "Recipe") -> Path:
 
 
 def command(recipe: "Recipe", told: Path) -> list[str]:
-    """Returns the call of ESPnet's launcher for EncRL, whose task asr.sh cannot call; the options are asr.sh's."""
+    """Returns the call of EncRL."""
     options, names, exp_dir = recipe.options, recipe.names, recipe.encrl_exp
-    train, valid = options.data / encrl_set(recipe), options.data / options.valid_set
-    kind = "kaldi_ark" if "ark" in options.audio_format else "sound"
+    train = options.data / encrl_set(recipe)
     shape = train / "speech_shape" if options.unlabelled_set else names.stats_dir / "train" / "speech_shape"
+    students = [f"{name}={options.student_config(name)}" for name in read_config(told)["students"]]
+    cached = cache_teacher(recipe, told) if options.teacher_cache else []
+    words = ["--teacher", names.teacher_name, "--students", *students, *cached, *options.encrl_args.split()]
+    return launch(recipe, "espnet_ext.encrl.train", exp_dir, told, train, shape, words)
+
+
+def finetune_command(
+    recipe: "Recipe", exp_dir: Path, told: Path, start: Path | None, needs_teacher: bool, args: str
+) -> list[str]:
+    """Returns the call of a training of one model by criteria.
+
+    Args:
+        recipe: the run.
+        exp_dir: experiment directory.
+        told: its configuration.
+        start: the checkpoint that it starts from.
+        needs_teacher: whether a criterion compares with the teacher.
+        args: options that overwrite the configuration.
+    """
+    options, names = recipe.options, recipe.names
+    words = ["--init_param", str(start)] if start else []
+    if needs_teacher:
+        words += ["--teacher", names.teacher_name]
+        words += cache_teacher(recipe, told) if options.teacher_cache else []
+    train, shape = options.data / (options.train_set + options.sp), names.stats_dir / "train" / "speech_shape"
+    return launch(recipe, "espnet_ext.encrl.finetune", exp_dir, told, train, shape, [*words, *args.split()])
+
+
+def launch(
+    recipe: "Recipe", module: str, exp_dir: Path, told: Path, train: Path, shape: Path, words: list[str]
+) -> list[str]:
+    """Returns the call of ESPnet's launcher for a task that asr.sh cannot call; the options are asr.sh's.
+
+    Args:
+        recipe: the run.
+        module: of the task.
+        exp_dir: experiment directory.
+        told: its configuration.
+        train: directory of the training set.
+        shape: lengths of its audio.
+        words: further options, which win.
+    """
+    options, names = recipe.options, recipe.names
+    valid = options.data / options.valid_set
+    kind = "kaldi_ark" if "ark" in options.audio_format else "sound"
     normalize = []
     if options.feats_normalize == "global_mvn":
         stats = names.stats_dir / "train" / "feats_stats.npz"
@@ -168,22 +213,20 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
     cuda = shlex.join(recipe.commands["cuda_cmd"])
     log = exp_dir / "train.log"
     job = exp_dir.name if "queue" in cuda else str(log)  # as in asr.sh: Grid Engine takes no slash
-    students = [f"{name}={options.student_config(name)}" for name in read_config(told)["students"]]
-    cached = cache_teacher(recipe, told) if options.teacher_cache else []
     python = shlex.split(options.python)
     return [
         *python, "-m", "espnet2.bin.launch", "--cmd", f"{cuda} --name {job}", "--log", str(log),
         "--ngpu", str(options.ngpu), "--num_nodes", str(options.num_nodes),
         "--init_file_prefix", f"{exp_dir}/.dist_init_", "--multiprocessing_distributed", "true", "--",
-        *python, "-m", "espnet_ext.encrl.train", "--config", str(told), "--teacher", names.teacher_name,
-        "--students", *students, "--use_preprocessor", "true", "--resume", "true", "--output_dir", str(exp_dir),
+        *python, "-m", module, "--config", str(told), "--use_preprocessor", "true", "--resume", "true",
+        "--output_dir", str(exp_dir),
         "--bpemodel", str(names.token_dir / "bpe.model") if options.token_type == "bpe" else "none",
         "--token_type", options.token_type, "--token_list", str(names.token_dir / "tokens.txt"),
         "--non_linguistic_symbols", options.nlsyms_txt, "--cleaner", options.cleaner, "--g2p", options.g2p,
         "--frontend_conf", f"fs={options.fs}", *normalize,
         *data_words("train", train, kind, shape, train / "text"),
         *data_words("valid", valid, kind, names.stats_dir / "valid" / "speech_shape", valid / "text"),
-        "--fold_length", "80000", *cached, *options.encrl_args.split(),
+        "--fold_length", "80000", *words,
     ]  # fmt: skip
 
 

@@ -80,9 +80,16 @@ def _training(recipe: "Recipe", model: Model) -> Training:
     kind = "teacher" if model.name == "teacher" else "student"
     step = "teacher" if kind == "teacher" else "scratch" if model.source == "scratch" else "finetune"
     seed = int(options.seed) if options.seed else None
-    config = Config(model.configs, {}, model.args, f"--{step}_args", seed, step)
+    config = Config(model.configs, {}, model.args, f"--{step}_args", seed, step, options.teacher_cache)
+    if config.needs_teacher and not options.needs_teacher:
+        raise UserError(
+            f"{config.file_of('criteria')} compares with a teacher, and a run of --student_source scratch alone has "
+            'none; give --student_source "scratch encrl", or criteria on text alone'
+        )
 
     def command(told: Path, start: Path | None) -> list[str]:
+        if config.criteria:
+            return encrl.finetune_command(recipe, model.exp_dir, told, start, config.needs_teacher, model.args)
         init = ["--pretrained_model", str(start)] if start else []
         words = ("--asr_config", str(told), "--asr_args", model.args, "--asr_exp", str(model.exp_dir))
         return recipe.asr(11, 11, *words, *init)
@@ -134,7 +141,9 @@ def train(recipe: "Recipe") -> None:
             jobs.append(Job("teacher", partial(run_training, recipe, by_dir[model.exp_dir], read)))
             needed = [jobs[-1]]
         elif model.source == "scratch":
-            jobs.append(Job(model.title, partial(run_training, recipe, by_dir[model.exp_dir], read)))
+            training = by_dir[model.exp_dir]
+            needs = needed if training.config.needs_teacher else []
+            jobs.append(Job(model.title, partial(run_training, recipe, training, read), needs))
     aligned = needed
     if recipe.needs_encrl:
         work = partial(encrl.align, recipe, by_dir[recipe.encrl_exp], read)
@@ -183,6 +192,10 @@ def run_training(
         parents: hashes of the checkpoints it is made of, by their experiments.
     """
     exp_dir, options, terminal = training.exp_dir, recipe.options, recipe.terminal
+    if training.kind == "encrl" or training.config.needs_teacher:  # EncRL may begin with its layers
+        teacher = recipe.names.teacher_model
+        encrl.check_teacher(recipe, teacher)
+        parents = {**parents, str(teacher.parent): checkpoint_digest(teacher)}
 
     def work(told: Path) -> None:
         threads = 1 if options.ngpu else recipe.threads_of_each(options.nj)
