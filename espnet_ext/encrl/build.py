@@ -67,17 +67,18 @@ def build_model(
     if len(set(rates.values())) > 1:
         said = ", ".join(f"{name} {rate}" for name, rate in rates.items())
         raise UserError(f"students hear the same audio but take different rates ({said} Hz); give one fs to all")
-    teacher, ratios = None, {}
+    teacher, ratios, token_maps = None, {}, {}
     if not args.collect_stats and any(criterion.needs_teacher for criterion in criteria):
         if args.teacher is None:
             raise UserError(f"--teacher is missing: name the large model ({HELP})")
         _check_caches(args, criteria)
         teacher = load_teacher(args.teacher, args.teacher_train_mode)
         for name, student in students.items():
-            ratios[name] = check_agreement(teacher, name, student, namespaces[name], criteria)
+            agreed = check_agreement(teacher, name, student, namespaces[name], criteria)
+            ratios[name], token_maps[name] = agreed
     frontend, teacher_shares = _share_frontend(namespaces, students, teacher)
     rate = next(iter(rates.values()))
-    return model_class(students, frontend, teacher, teacher_shares, criteria, ratios, rate)
+    return model_class(students, frontend, teacher, teacher_shares, criteria, ratios, token_maps, rate)
 
 
 def _yaml_option(text: str) -> object:

@@ -8,6 +8,7 @@ from espnet_ext.teachers.source import ESPNET, FAMILIES, Source
 
 if TYPE_CHECKING:
     from espnet_ext.teachers.teacher import Identity, Teacher
+    from espnet_ext.teachers.tokens import Tokens
 
 
 def load_teacher(name: str, train_mode: bool = False, **options: str) -> "Teacher":
@@ -41,6 +42,32 @@ def identify(name: str) -> "Identity":
     """
     source = Source.parse(name)
     return _class_of(source).identify(source.location, **source.options)
+
+
+def read_tokens(name: str) -> "Tokens | None":
+    """Returns the tokens of a teacher's CTC output, by its files; None: it has none, or they are not known.
+
+    Args:
+        name: see `load_teacher`.
+
+    Raises:
+        UserError: no such family, option or model, or a package is missing.
+    """
+    source = Source.parse(name)
+    return _class_of(source).read_tokens(source.location, **source.options)
+
+
+def bpe_model(name: str) -> bytes:
+    """Returns the model of sentencepiece that makes the tokens of a teacher of text.
+
+    Args:
+        name: see `load_teacher`.
+
+    Raises:
+        UserError: there is none.
+    """
+    source = Source.parse(name)
+    return _class_of(source).bpe_model(source.location, **source.options)
 
 
 def _class_of(source: Source) -> Any:

@@ -21,6 +21,7 @@ from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import data_name
 from espnet_ext.teachers.finite import check_finite, not_finite
+from espnet_ext.teachers.tokens import Tokens
 
 
 class Identity(NamedTuple):
@@ -28,19 +29,6 @@ class Identity(NamedTuple):
 
     weights_sha256: str
     config_sha256: str
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """What a CTC head distinguishes.
-
-    Attributes:
-        symbols: in the order of the posteriors.
-        blank: position of CTC's blank.
-    """
-
-    symbols: tuple[str, ...]
-    blank: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +81,16 @@ class Teacher(ABC):
 
         # In the name they reach whoever loads the teacher again, as a training does.
         return load_teacher(name + "".join(f",{option}={value}" for option, value in options.items()))
+
+    @classmethod
+    def read_tokens(cls, location: str, **options: str) -> Tokens | None:
+        """Returns the tokens of a model, without loading it where a family can; None as `tokens`."""
+        return cls.load(location, location, **options).tokens
+
+    @staticmethod
+    def bpe_model(location: str, **options: str) -> bytes:
+        """Returns the model of sentencepiece that makes its tokens of text, where they are of the kind bpe."""
+        raise UserError(f"teacher {location}: this family has no BPE models")
 
     # ------------------------------------------------------------------ what a family implements
 

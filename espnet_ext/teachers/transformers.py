@@ -19,7 +19,9 @@ from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError, first_line
 from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.signals import SignalTeacher
-from espnet_ext.teachers.teacher import Identity, Tokens, Transcript
+from espnet_ext.teachers.teacher import Identity, Transcript
+from espnet_ext.teachers.tokens import Tokens
+from espnet_ext.teachers.transformers_bpe import is_bpe, sentencepiece_model
 from espnet_ext.teachers.transformers_files import find_directory, identify
 
 if TYPE_CHECKING:
@@ -106,6 +108,29 @@ class TransformersTeacher(SignalTeacher):
     def identify(location: str, language: str | None = None) -> Identity:
         """Returns the hashes of a model, which is not loaded; see `load`."""
         return Identity(*identify(find_directory(location, language), language))
+
+    @classmethod
+    def read_tokens(cls, location: str, language: str | None = None) -> Tokens | None:
+        """See `Teacher.read_tokens`; without its weights."""
+        import transformers
+
+        directory = find_directory(location, language)
+        try:
+            config = transformers.AutoConfig.from_pretrained(directory)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"teacher transformers:{location}: it is no model: {first_line(error)}") from error
+        adapter = getattr(config, "adapter_attn_dim", None) is not None and language is not None
+        tokenizer = _tokenizer(directory, language if adapter else None)
+        if tokenizer is None or _class_of(config) is not transformers.AutoModelForCTC:
+            return None
+        if adapter:  # its head is the language's
+            config.vocab_size = max(tokenizer.get_vocab().values()) + 1
+        return _tokens(config, tokenizer)
+
+    @staticmethod
+    def bpe_model(location: str, language: str | None = None) -> bytes:
+        """See `Teacher.bpe_model`."""
+        return sentencepiece_model(_tokenizer(find_directory(location, language), None), f"transformers:{location}")
 
     def forward(self, signals: Sequence[Tensor], names: Sequence[str]) -> Outputs:
         """See `SignalTeacher.forward`."""
@@ -228,8 +253,22 @@ def _tokenizer(directory: Path, language: str | None) -> Any:
 def _tokens(config: Any, tokenizer: Any) -> Tokens:
     """Lists what the CTC head distinguishes; a position that the tokenizer does not know gets a name of its own."""
     symbols = [f"<unused_{place}>" for place in range(config.vocab_size)]
+    unused = set(range(config.vocab_size))
     for symbol, place in tokenizer.get_vocab().items():
         if place < len(symbols):
             symbols[place] = symbol
+            unused.discard(place)
     blank = getattr(config, "blank_token_id", None)
-    return Tokens(tuple(symbols), config.pad_token_id if blank is None else blank)
+    blank = config.pad_token_id if blank is None else blank
+    delimiter = getattr(tokenizer, "word_delimiter_token", None)
+    space = symbols.index(delimiter) if delimiter in symbols else None
+    unknown = symbols.index(tokenizer.unk_token) if tokenizer.unk_token in symbols else None
+    known = {blank, space, unknown}
+    silent = frozenset((unused | {place for place in tokenizer.all_special_ids if place < len(symbols)}) - known)
+    text = [symbol for place, symbol in enumerate(symbols) if place not in silent | known]
+    kind = None
+    if is_bpe(tokenizer):
+        kind = "bpe"
+    elif delimiter is not None and all(len(symbol) == 1 for symbol in text):
+        kind = "char"
+    return Tokens(tuple(symbols), blank, kind, unknown if unknown != blank else None, space, silent)

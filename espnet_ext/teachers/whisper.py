@@ -255,6 +255,10 @@ class WhisperTeacher:
             raise UserError(f"teacher {name}: {path} is no model of openai-whisper: {first_line(error)}") from error
         return OpenAIWhisperTeacher(model, name, language, int(beam))
 
+    @classmethod
+    def read_tokens(cls, location: str, **options: str) -> None:
+        """See `Teacher.read_tokens`; there is no CTC output."""
+
     @staticmethod
     def identify(location: str, language: str | None = None, beam: str = "5") -> Identity:
         """Returns the hashes of a model, which is not loaded; the options change no frame."""
