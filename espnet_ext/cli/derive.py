@@ -37,7 +37,7 @@ Example:
 TOKENS = """\
 Gives a recipe the tokens of a model from elsewhere, so that its students can match that model's CTC output. Writes what
 stage 5 of asr.sh would make (the list of tokens, and the BPE model), and prints the options with which run.sh uses it.
-Stage 5 must not run again then.
+Stage 5 must not run again then. A recipe does the same by --token_type teacher.
 
 Example:
     % encrl derive tokens --teacher /models/asr_conformer --token_dir data/en_token_list
@@ -88,7 +88,7 @@ def get_parser() -> Parser:
     link.add_argument("--output_dir", type=Path, required=True, help=OUTPUT)
 
     tokens = actions.add_parser("tokens", description=TOKENS, help="The tokens of a model from elsewhere")
-    tokens.add_argument("--teacher", required=True, help=f"The model that has the tokens: {MODEL}")
+    tokens.add_argument("--teacher", required=True, help=f"The model that has the tokens, as {TEACHER}")
     tokens.add_argument("--token_dir", type=Path, required=True, help="Directory data/<lang>_token_list of the recipe")
     return parser
 
@@ -129,6 +129,6 @@ def _link(args: Namespace) -> str:
 
 
 def _tokens(args: Namespace) -> str:
-    from espnet_ext.checkpoints.tokens import copy_tokens
+    from espnet_ext.teachers.token_files import copy_tokens
 
     return copy_tokens(args.teacher, args.token_dir)

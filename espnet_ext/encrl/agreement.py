@@ -79,7 +79,7 @@ def check_agreement(
     heads = [criterion for criterion in criteria if criterion.needs_head and criterion.needs_teacher]
     if not heads:
         return ratio, None
-    tokens = known_tokens(teacher.tokens, teacher.has_head, teacher.name, heads[0])
+    tokens = known_tokens(teacher.tokens, teacher.name, heads[0], teacher.has_head)
     return ratio, compare_tokens(tokens, student.token_list, student.blank_id, student_name, teacher.name, heads[0])
 
 
@@ -102,20 +102,24 @@ def _check_layers(teacher: Teacher, student_name: str, student: ESPnetASRModel, 
             )
 
 
-def known_tokens(tokens: Tokens | None, has_head: bool, teacher: str, criterion: Criterion) -> Tokens:
+def known_tokens(tokens: Tokens | None, teacher: str, criterion: Criterion, has_head: bool | None = None) -> Tokens:
     """Returns the tokens of a teacher.
 
     Args:
         tokens: as far as they are known.
-        has_head: whether it has a CTC output.
         teacher: its name.
         criterion: that compares CTC outputs.
+        has_head: whether it has a CTC output, as far as that is known.
 
     Raises:
         UserError: it has none, or they are not known.
     """
     if tokens is None:
-        lacks = f"the tokens of teacher {teacher} are not known" if has_head else f"teacher {teacher} has no CTC head"
+        lacks = f"teacher {teacher} has no CTC output whose tokens are known"
+        if has_head is not None:
+            lacks = (
+                f"the tokens of teacher {teacher} are not known" if has_head else f"teacher {teacher} has no CTC head"
+            )
         raise UserError(f"{_need(criterion)}, but {lacks}; {_REMEDY}")
     return tokens
 

@@ -177,7 +177,8 @@ class Config:
         if self.kind == "teacher" and self.needs_teacher:
             wrong = next(criterion.name for criterion in criteria if criterion.needs_teacher)
             raise UserError(
-                f"{self.file_of('criteria')}: criterion '{wrong}' compares with a teacher; this is the teacher"
+                f"{self.file_of('criteria')}: criterion '{wrong}' compares with a teacher, and this trains one; "
+                "leave it out"
             )
         if self.students:
             check_selection(config["select_by"], criteria)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import merge, read_config, write_config
+from espnet_ext.data.text import read_text
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
 from espnet_ext.recipe.digests import audio_files, digest, source_files, stats_of, text_digest
 from espnet_ext.recipe.processes import locked
 from espnet_ext.record import Record
+from espnet_ext.teachers.source import Source
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -132,13 +134,19 @@ def _check_sets(recipe: "Recipe") -> None:
 
 def _has_tokens(recipe: "Recipe") -> bool:
     """Whether stage 5, where it is asked for, would make what is there; says so."""
-    record = Record.read(recipe.names.token_dir)
+    record = Record.read(_token_record(recipe))
     if not recipe.options.covers(5):
         return True
     if record is None or not record.is_finished or record.changes(_tokens_made_of(recipe)):
         return False
     recipe.say(f"Stage 5: tokens are as they were made ({recipe.names.token_dir})")
     return True
+
+
+def _token_record(recipe: "Recipe") -> Path:
+    """Returns the directory whose record tells of the tokens."""
+    names = recipe.names
+    return names.token_lists if recipe.options.token_type == "teacher" else names.token_dir
 
 
 def _tokens_made_of(recipe: "Recipe") -> dict[str, Any]:
@@ -148,20 +156,41 @@ def _tokens_made_of(recipe: "Recipe") -> dict[str, Any]:
     given = {name: str(getattr(options, name)) for name in own}
     given |= {name: options.asr[name] for name in _OF_TOKENS if name in options.asr}
     texts = options.asr.get("bpe_train_text", str(options.data / "org" / options.train_set / "text")).split()
-    if options.token_type != "bpe":
+    if options.token_type == "teacher":
+        texts = [str(options.data / (options.train_set + options.sp) / "text")]
+        given |= {"teacher": options.teacher, "files": Source.parse(options.teacher).file_states()}
+    elif options.token_type != "bpe":
         texts = [str(options.data / "lm_train.txt")]
     return {"options": given, "inputs": {name: text_digest(Path(name)) for name in texts}}
 
 
 def _make_tokens(recipe: "Recipe") -> None:
     """Stage 5."""
-    directory = recipe.names.token_dir
     if _has_tokens(recipe):
         return
     recipe.say(f"Stage 5: tokens (output: {recipe.log_dir / 'tokens.log'})")
+    directory = _token_record(recipe)
     record = Record.begin(directory, "tokens", _tokens_made_of(recipe))
-    recipe.step("tokens", recipe.asr(5, 5))
-    record.finish([name for name in ("tokens.txt", "bpe.model") if (directory / name).is_file()])
+    if recipe.options.token_type == "teacher":
+        _copy_tokens(recipe)
+    else:
+        recipe.step("tokens", recipe.asr(5, 5))
+    files = [recipe.names.token_dir / name for name in ("tokens.txt", "bpe.model")]
+    record.finish([str(file.relative_to(directory)) for file in files if file.is_file()])
+
+
+def _copy_tokens(recipe: "Recipe") -> None:
+    """Takes the teacher's tokens, and sees whether they spell the transcripts."""
+    from espnet_ext.teachers.token_files import check_spelling
+
+    options, names = recipe.options, recipe.names
+    for file in names.token_lists.glob("*/tokens.txt"):  # of the teacher as it was
+        shutil.rmtree(file.parent)
+    words = ("--teacher", options.teacher, "--token_dir", str(names.token_lists))
+    recipe.step("tokens", recipe.verb("derive", "tokens", *words))
+    texts = read_text(options.data / (options.train_set + options.sp) / "text").values()
+    if said := check_spelling(texts, names.token_dir, names.token_type, options.cleaner):
+        recipe.say(f"Stage 5: {said}")
 
 
 def _corpus(recipe: "Recipe") -> str:

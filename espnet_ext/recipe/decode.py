@@ -185,7 +185,7 @@ def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
     """Stage 13, for all sets in one process."""
     options, names = recipe.options, recipe.names
     given = {"decode_dir": directory, "data_dir": options.data, "test_sets": " ".join(options.decoded_sets)}
-    given |= {"bpemodel": names.token_dir / "bpe.model"} if options.token_type == "bpe" else {}
+    given |= {"bpemodel": names.token_dir / "bpe.model"} if names.token_type == "bpe" else {}
     given |= {"nlsyms_txt": options.nlsyms_txt, "cleaner": options.cleaner}
     given |= {name: options.asr[name] for name in ("hyp_cleaner", "score_opts") if options.asr.get(name)}
     words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]

@@ -20,7 +20,7 @@ from espnet_ext.data.text import complete_text
 from espnet_ext.decode.student import Student
 from espnet_ext.encrl.best import best_file
 from espnet_ext.errors import UserError
-from espnet_ext.files import file_sha256
+from espnet_ext.files import atomic, file_sha256
 from espnet_ext.quiet import quiet_espnet
 from espnet_ext.recipe.configs import text_keys
 from espnet_ext.recipe.digests import AudioDigests
@@ -30,7 +30,7 @@ from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.students import make_once
 from espnet_ext.recipe.train import Training, train_once
 from espnet_ext.required import check_complete
-from espnet_ext.teachers.load import identify
+from espnet_ext.teachers.load import bpe_model, identify, read_tokens
 from espnet_ext.teachers.source import ESPNET, Source
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def distill(
     directory, sets = Path(output_dir), {"train": Path(train), "valid": Path(valid)}
     _gpus(ngpu)
     source = os.fspath(teacher) if isinstance(teacher, str | os.PathLike) else teacher.name
-    told = _Told.read(students, config, options, source)
+    told = _Told.read(students, config, options, source, directory)
     kinds = {part: _check_set(folder, told.sample_rate) for part, folder in sets.items()}
     parents = {"teacher": "".join(identify(source))}
     audio, read = AudioDigests(directory / "audio_digests.json"), {}
@@ -145,6 +145,7 @@ class _Told:
         config: PathLike | Mapping[str, Any] | None,
         options: Mapping[str, Any],
         teacher: str,
+        directory: Path,
     ) -> "_Told":
         """Reads and checks it.
 
@@ -159,7 +160,7 @@ class _Told:
         merged = text_keys(merge(merge(read_config(file), laid_over), options))
         check_keys(merged, option_names(EncRLTask.get_parser()) - {"students"}, f"{file} and the options of distill")
         check_complete("encrl", [file], merged)
-        merged |= _tokens(merged, teacher)
+        merged |= _tokens(merged, teacher, directory)
         located = {
             name: conf if isinstance(conf, Mapping) else locate(os.fspath(conf), student=True)
             for name, conf in students.items()
@@ -210,8 +211,13 @@ def _check_set(directory: Path, sample_rate: int) -> str:
     return "sound"
 
 
-def _tokens(given: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+def _tokens(given: Mapping[str, Any], teacher: str, directory: Path) -> dict[str, Any]:
     """Returns the options of ESPnet for the tokens: the teacher's, unless some are configured.
+
+    Args:
+        given: the configuration.
+        teacher: its name.
+        directory: of the training, in which a BPE model is put where the teacher's has another form.
 
     Raises:
         UserError: the teacher has none, or a list cannot be read.
@@ -219,10 +225,18 @@ def _tokens(given: Mapping[str, Any], teacher: str) -> dict[str, Any]:
     if "token_list" not in given:
         source = Source.parse(teacher)
         if source.family != ESPNET:
-            raise UserError(
-                f"teacher {teacher}: only of ESPnet's ASR models it is known how their tokens are made of text; give "
-                "token_list, token_type and, for BPE, bpemodel"
-            )
+            tokens = read_tokens(teacher)
+            if tokens is None or tokens.kind is None:
+                raise UserError(
+                    f"teacher {teacher}: it is not known how its tokens are made of text; give token_list, token_type "
+                    "and, for BPE, bpemodel"
+                )
+            file = directory / "bpe.model"
+            if tokens.kind == "bpe":
+                with atomic(file) as temporary:
+                    temporary.write_bytes(bpe_model(teacher))
+            bpe = str(file) if tokens.kind == "bpe" else None
+            return {"token_list": tokens.token_list(), "token_type": tokens.kind, "bpemodel": bpe}
         file, _ = find_model_files(source.location)
         config = read_config(file)
         config = with_absolute_paths(config, recipe_directory(file, config))

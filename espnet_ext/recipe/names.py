@@ -59,11 +59,41 @@ class Names:
         self.expdir = Path(options.expdir)
         self.long: dict[Path, Path] = {}  # by directory, what earlier versions called it
         tokens = options.token_type + (str(options.nbpe) if options.token_type == "bpe" else "")
+        # What asr.sh calls the directory of the tokens by.
+        self.lang = options.lang
+        if options.token_type == "teacher":
+            tokens += hashlib.sha256(options.teacher.encode()).hexdigest()[:6]
+            self.lang = ("" if options.lang == "noinfo" else f"{options.lang}_") + tokens
         language = "" if options.lang == "noinfo" else f"_{options.lang}"
         self.suffix = f"{options.feats_type}{language}_{tokens}"
         self.stats_dir = self.expdir / f"asr_stats_{self.suffix}{options.sp}"
-        kind = f"bpe_{options.bpemode}{options.nbpe}" if options.token_type == "bpe" else options.token_type
-        self.token_dir = Path("data", f"{options.lang}_token_list" if language else "token_list", kind)
+        self.token_lists = Path("data", "token_list" if self.lang == "noinfo" else f"{self.lang}_token_list")
+
+    @property
+    def token_type(self) -> str:
+        """Kind of the tokens: bpe, char or word. Of the teacher's it is known after stage 5."""
+        kind = self.options.token_type
+        return kind if kind != "teacher" else self.token_dir.name.partition("_")[0]
+
+    @property
+    def nbpe(self) -> int:
+        """Number of BPE tokens."""
+        size = self.token_dir.name.removeprefix("bpe_unigram")
+        return int(size) if self.options.token_type == "teacher" and size.isdigit() else self.options.nbpe
+
+    @property
+    def bpemode(self) -> str:
+        """What asr.sh calls the directory of BPE tokens by."""
+        return "unigram" if self.options.token_type == "teacher" else self.options.bpemode
+
+    @property
+    def token_dir(self) -> Path:
+        """Directory of tokens.txt, and of bpe.model where there is one."""
+        options, kind = self.options, self.options.token_type
+        if kind == "teacher":
+            found = sorted(self.token_lists.glob("*/tokens.txt"))
+            return found[0].parent if found else self.token_lists / "char"
+        return self.token_lists / (f"bpe_{options.bpemode}{options.nbpe}" if kind == "bpe" else kind)
 
     def _directory(self, name: str) -> Path:
         directory = self.expdir / bounded(name)

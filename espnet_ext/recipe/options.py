@@ -114,7 +114,11 @@ class Options:
         "", "Name of a set without transcripts (data/<name>, no file text) that joins the training set in EncRL."
     )
     lang: str = _option("noinfo", "Language of the corpus, in names of directories.")
-    token_type: str = _option("bpe", "Kind of tokens: bpe, char or word.")
+    token_type: str = _option(
+        "bpe",
+        "Kind of tokens: bpe, char or word, made of the transcripts in stage 5; or teacher: those of --teacher, whose "
+        "CTC output the students can then match.",
+    )
     nbpe: int = _option(30, "Number of BPE tokens, with --token_type bpe.")
     bpemode: str = _option("unigram", "Model of sentencepiece with --token_type bpe: unigram or bpe.")
     feats_type: str = _option("raw", "What the models read; EncRL takes raw audio only.")
@@ -215,11 +219,15 @@ class Options:
             ("on_change", (self.on_change or "fail",), ("redo", "keep", "fail")),
             ("teacher_cache_dtype", (self.teacher_cache_dtype,), ("float32", "int16", "int8")),
             ("bpemode", (self.bpemode,), ("unigram", "bpe")),
-            ("token_type", (self.token_type,), ("bpe", "char", "word")),
+            ("token_type", (self.token_type,), ("bpe", "char", "word", "teacher")),
             *((name, (word,), ("true", "false")) for name, word in self.asr.items() if _SWITCH.match(name)),
         ):
             if wrong := [word for word in given if word not in valid]:
                 raise UserError(f"--{name}: '{wrong[0]}' is not {', '.join(valid[:-1])} or {valid[-1]}")
+        if self.token_type == "teacher" and not self.teacher:
+            raise UserError(
+                "--token_type teacher needs --teacher: a teacher that is trained here has the recipe's tokens"
+            )
         if self.stage > LAST_STAGE:
             raise UserError(f"--stage {self.stage}: the last stage is {LAST_STAGE}, so nothing would be done")
         if self.stage > self.stop_stage:

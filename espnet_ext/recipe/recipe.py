@@ -109,6 +109,8 @@ class Recipe:
         checks.check(self)
         if options.covers(1, 9):
             self.prepare_data()
+            if options.covers(5) and options.covers(11):
+                checks.check_tokens(self)
         # Stages 1-5 write what the others, of any run, read (maybe where this user may not write).
         lock = Path(options.dumpdir, ".lock")
         with locked(
@@ -207,7 +209,7 @@ class Recipe:
             "inference_nj": options.inference_nj, "gpu_inference": str(options.gpu_inference).lower(),
             "dumpdir": options.dumpdir, "expdir": options.expdir, "python": options.python,
             "train_set": options.train_set, "valid_set": options.valid_set, "test_sets": " ".join(options.test_sets),
-            "lang": options.lang, "token_type": options.token_type, "nbpe": options.nbpe, "bpemode": options.bpemode,
+            "lang": names.lang, "token_type": names.token_type, "nbpe": names.nbpe, "bpemode": names.bpemode,
             "feats_type": options.feats_type, "feats_normalize": options.feats_normalize,
             "audio_format": options.audio_format, "fs": options.fs,
             "speed_perturb_factors": options.speed_perturb_factors, "nlsyms_txt": options.nlsyms_txt,

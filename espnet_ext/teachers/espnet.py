@@ -55,7 +55,8 @@ class EspnetTeacher(Teacher):
         self.num_layers = _count_layers(model)
         if model.ctc is not None:
             self.head_module = model.ctc.ctc_lo
-            self.tokens = Tokens(tuple(model.token_list), model.blank_id, args.token_type)
+            said = {"token_list": list(model.token_list), "token_type": args.token_type}
+            self.tokens = espnet_tokens(said, model.token_list[model.blank_id])
         self.frame_samples  # noqa: B018  (measured while the model has its front end)
         self.model.train(train_mode)
         if train_mode:

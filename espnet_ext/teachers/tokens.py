@@ -6,11 +6,12 @@ they like, `|` between words, and tokens that stand for no text.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from espnet_ext.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLANK, UNKNOWN, SPACE, END = "<blank>", "<unk>", "<space>", "<sos/eos>"
 
@@ -64,21 +65,25 @@ class TokenMap:
     folded: tuple[int, ...]
     blank: int
 
-    def __call__(self, logits: Tensor) -> Tensor:
+    def __call__(self, logits: "Tensor") -> "Tensor":
         """Returns logits of the students' tokens.
 
         A token that stands for no text is blank to the students. One that the teacher lacks is as improbable as the
-        least probable one that it has.
+        least probable one that both have.
 
         Args:
             logits: (B, T, V teacher) float.
         """
+        import torch
+
         if self.folded:
             silent = logits[..., [self.blank, *self.folded]].logsumexp(dim=-1)
             logits = logits.clone()
             logits[..., self.blank] = silent
-        if logits.size(-1) in self.order:
-            logits = torch.cat([logits, logits.amin(dim=-1, keepdim=True)], dim=-1)
+        size = logits.size(-1)
+        if size in self.order:
+            lowest = logits[..., [place for place in self.order if place < size]].amin(dim=-1, keepdim=True)
+            logits = torch.cat([logits, lowest], dim=-1)
         return logits[..., list(self.order)]
 
 

@@ -220,7 +220,7 @@ def test_criteria_of_finetuning_are_checked(files, keys, message):
 
 def test_a_teacher_compares_with_no_teacher(files):
     change(files / "finetune.yaml", criteria=CRITERIA)
-    with pytest.raises(UserError, match="finetune.yaml: criterion 'kld' compares with a teacher; here is none"):
+    with pytest.raises(UserError, match="finetune.yaml: criterion 'kld' compares with a teacher, and this trains one"):
         check_configs([replace(configs(files)[0], kind="teacher")], 10, files / "exp")
 
 
