@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import humanfriendly
 import soundfile
 
-from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.conf_dirs import locate
-from espnet_ext.config import check_keys, merge, option_names, read_config, recipe_directory, with_absolute_paths
+from espnet_ext.config import check_keys, merge, option_names, read_config
 from espnet_ext.data.text import complete_text
 from espnet_ext.decode.student import Student
 from espnet_ext.encrl.best import best_file
@@ -30,14 +29,15 @@ from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.students import make_once
 from espnet_ext.recipe.train import Training, train_once
 from espnet_ext.required import check_complete
-from espnet_ext.teachers.load import bpe_model, identify, read_tokens
-from espnet_ext.teachers.source import ESPNET, Source
+from espnet_ext.teachers.load import bpe_model, identify
+from espnet_ext.teachers.token_files import token_options
 
 if TYPE_CHECKING:
     from espnet_ext.teachers.teacher import Teacher
 
 PathLike = str | os.PathLike[str]
 _DEFAULT = "conf/encrl.yaml"
+_BPE = "bpe.model"
 _LOG_FORMAT = f"[{os.uname()[1].split('.')[0]}] %(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"
 _REMEDY = "on_change='redo' trains it anew, on_change='keep' takes it as it is; another output_dir keeps both"
 
@@ -96,16 +96,21 @@ def distill(
 
     def work(file: Path) -> None:
         stats, words = directory / "stats", ["--config", str(file), "--ngpu", str(_gpus(ngpu))]
+        if told.config.get("bpemodel") == str(directory / _BPE):
+            with atomic(directory / _BPE) as temporary:
+                temporary.write_bytes(bpe_model(source))
         texts = {part: directory / f"{part}_text" for part, folder in sets.items() if (folder / "text").is_file()}
         for part, text in texts.items():
             complete_text(sets[part] / "text", sets[part] / "wav.scp", text)
 
+        _check_text(told, sets, kinds, texts)
+
         def listed(shapes: bool) -> list[str]:
-            """Returns the options that name the sets."""
+            """Returns the options that name the sets; statistics are of the audio alone."""
             found = []
             for part, folder in sets.items():
-                shape = stats / part / "speech_shape" if shapes else None
-                found += data_words(part, folder, kinds[part], shape, texts.get(part))
+                shape, text = (stats / part / "speech_shape", texts.get(part)) if shapes else (None, None)
+                found += data_words(part, folder, kinds[part], shape, text)
             return found
 
         collect = [*words, "--collect_stats", "true", "--output_dir", str(stats), *listed(shapes=False)]
@@ -211,38 +216,34 @@ def _check_set(directory: Path, sample_rate: int) -> str:
     return "sound"
 
 
+def _check_text(told: _Told, sets: Mapping[str, Path], kinds: Mapping[str, str], texts: Mapping[str, Path]) -> None:
+    """Raises a `UserError` where criteria need transcripts that are not there, before statistics are collected."""
+    from espnet_ext.encrl.criteria import parse_criteria
+    from espnet_ext.encrl.text import check_text
+
+    listed = {}
+    for part, folder in sets.items():
+        text = [(str(texts[part]), "text", "text")] if part in texts else []
+        listed[f"{part}_data_path_and_name_and_type"] = [(f"{folder}/wav.scp", "speech", kinds[part]), *text]
+    check_text(
+        argparse.Namespace(collect_stats=False, select_by=told.config.get("select_by"), **listed),
+        parse_criteria(told.config["criteria"]),
+    )
+
+
 def _tokens(given: Mapping[str, Any], teacher: str, directory: Path) -> dict[str, Any]:
     """Returns the options of ESPnet for the tokens: the teacher's, unless some are configured.
 
     Args:
         given: the configuration.
         teacher: its name.
-        directory: of the training, in which a BPE model is put where the teacher's has another form.
+        directory: of the training, in which the BPE model will be of a teacher that has it in another form.
 
     Raises:
         UserError: the teacher has none, or a list cannot be read.
     """
     if "token_list" not in given:
-        source = Source.parse(teacher)
-        if source.family != ESPNET:
-            tokens = read_tokens(teacher)
-            if tokens is None or tokens.kind is None:
-                raise UserError(
-                    f"teacher {teacher}: it is not known how its tokens are made of text; give token_list, token_type "
-                    "and, for BPE, bpemodel"
-                )
-            file = directory / "bpe.model"
-            if tokens.kind == "bpe":
-                with atomic(file) as temporary:
-                    temporary.write_bytes(bpe_model(teacher))
-            bpe = str(file) if tokens.kind == "bpe" else None
-            return {"token_list": tokens.token_list(), "token_type": tokens.kind, "bpemodel": bpe}
-        file, _ = find_model_files(source.location)
-        config = read_config(file)
-        config = with_absolute_paths(config, recipe_directory(file, config))
-        if not isinstance(config.get("token_list"), list):
-            raise UserError(f"{file} has no list of tokens; give token_list, token_type and bpemodel")
-        return {name: config.get(name) for name in ("token_list", "token_type", "bpemodel")}
+        return token_options(teacher, directory / _BPE)
     if not isinstance(given["token_list"], str | os.PathLike):
         return {}
     try:  # itself and not its name, so that a change of it is noticed

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from espnet_ext.checkpoints.find import find_model_files
+from espnet_ext.config import read_config, recipe_directory, with_absolute_paths
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 from espnet_ext.teachers.load import bpe_model, read_tokens
+from espnet_ext.teachers.source import ESPNET, Source
 from espnet_ext.teachers.tokens import UNKNOWN
 
 KINDS = ("bpe", "char", "word")
@@ -48,6 +52,34 @@ def copy_tokens(teacher: str, token_dir: Path) -> str:
     with atomic(written) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return options
+
+
+def token_options(teacher: str, bpe: Path) -> dict[str, Any]:
+    """Returns the options of ESPnet's trainings for the tokens of a teacher.
+
+    Args:
+        teacher: its name.
+        bpe: where the BPE model will be of a teacher that has it in another form.
+
+    Raises:
+        UserError: it has none, or they are not made of text in a way that is known.
+    """
+    source = Source.parse(teacher)
+    if source.family == ESPNET:
+        file, _ = find_model_files(source.location)
+        config = read_config(file)
+        config = with_absolute_paths(config, recipe_directory(file, config))
+        if not isinstance(config.get("token_list"), list):
+            raise UserError(f"{file} has no list of tokens; give token_list, token_type and bpemodel")
+        return {name: config.get(name) for name in ("token_list", "token_type", "bpemodel")}
+    tokens = read_tokens(teacher)
+    if tokens is None or tokens.kind is None:
+        raise UserError(
+            f"teacher {teacher}: it is not known how its tokens are made of text; give token_list, token_type and, for "
+            "BPE, bpemodel"
+        )
+    made = str(bpe) if tokens.kind == "bpe" else None
+    return {"token_list": tokens.token_list(), "token_type": tokens.kind, "bpemodel": made}
 
 
 def check_spelling(texts: Iterable[str], folder: Path, kind: str, cleaner: str) -> str:
