@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,6 +248,14 @@ def inputs(recipe: "Recipe") -> dict[str, str]:
     return found | {name: getattr(options, name) for name in ("fs", "nlsyms_txt", "cleaner", "g2p", "feats_normalize")}
 
 
+def statistics_config(files: Iterable[str]) -> dict[str, Any]:
+    """Returns the configuration of a training as `asr_train` takes it, which collects the statistics."""
+    config: dict[str, Any] = {}
+    for path in files:
+        config = merge(config, read_config(path))
+    return {key: value for key, value in config.items() if key not in ("criteria", "teacher_train_mode")}
+
+
 def collect_statistics(recipe: "Recipe") -> None:
     """Stage 10."""
     options, directory = recipe.options, recipe.names.stats_dir
@@ -256,9 +265,7 @@ def collect_statistics(recipe: "Recipe") -> None:
     if not configs:
         return
     require_data(recipe)
-    config: dict[str, Any] = {}
-    for path in configs:
-        config = merge(config, read_config(path))
+    config = statistics_config(configs)
     frontend = {key: config[key] for key in sorted(config) if key.startswith(("frontend", "preencoder", "input_size"))}
     made_of = {"config": frontend, "inputs": inputs(recipe)}
     waiting = f"Stage 10: another run collects statistics in {directory}; waiting for it"

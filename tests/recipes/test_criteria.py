@@ -2,9 +2,12 @@
 
 import pytest
 import yaml
+from espnet2.tasks.asr import ASRTask
 
-from espnet_ext.config import write_config
+import espnet_ext.autoload  # noqa: F401
+from espnet_ext.config import check_keys, option_names, write_config
 from espnet_ext.errors import UserError
+from espnet_ext.recipe.data import statistics_config
 from espnet_ext.recipe.train import trainings
 from tests.recipes.runs import recipe
 from tests.recipes.tiny_conf import write_tiny_conf
@@ -46,6 +49,13 @@ def test_a_student_with_criteria_is_trained_by_our_task(conf):
     ):
         assert words[words.index(option, module) + 1] == value
     assert training.outputs == plain.outputs and training.made_of({}, {})["config"]["criteria"] == CTC_KLD
+
+
+def test_statistics_are_collected_by_espnets_training(conf):
+    change(conf / "scratch.yaml", criteria=CTC_KLD, teacher_train_mode=False)
+    config = statistics_config([str(conf / "e1.yaml"), str(conf / "scratch.yaml")])
+    check_keys(config, option_names(ASRTask.get_parser()), "statistics")
+    assert config["encoder_conf"]["num_blocks"] == 1 and config["max_epoch"] == 1
 
 
 def test_without_comparison_no_teacher_is_given(conf):

@@ -47,7 +47,7 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--skip_packing", "flase"), "--skip_packing: 'flase' is not true or false"),
         (("--use_lm", "yes"), "--use_lm: 'yes' is not true or false"),
         (("--bpemode", "unigra"), "--bpemode: 'unigra' is not unigram or bpe"),
-        (("--token_type", "cahr"), "--token_type: 'cahr' is not bpe, char or word"),
+        (("--token_type", "cahr"), "--token_type: 'cahr' is not bpe, char, word or teacher"),
         (("--fs", "8x"), "--fs takes a sampling rate in Hz, e.g. 16000 or 16k, not '8x'"),
         (("--train_set", ""), "--train_set is empty"),
         (("--feats_type", "fbank"), "use raw"),
