@@ -68,7 +68,8 @@ def main() -> None:
         header += [f"{number:,} utterances: processor time (s)", "peak memory (MB)"]
     text = (
         f"# encrl check data\n\n{layout(Table(header, [[kind, *row] for kind, row in cells.items()], 1))}\n\n"
-        "- single: a recording for each utterance, whose header is read. scored: the same for a test set, without the audio.\n"
+        "- single: a recording for each utterance, whose header is read.\n"
+        "- scored: the same for a test set, without the audio.\n"
         "- segments: a recording for each hundred utterances.\n"
     )
     with atomic(args.output) as temporary:
