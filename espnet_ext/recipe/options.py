@@ -208,6 +208,10 @@ class Options:
             if not getattr(self, name):
                 raise UserError(f"--{name} is empty")
         self.students = () if self.students == ("none",) else self.students
+        if "teacher" in self.students:
+            raise UserError("--students: teacher is the name of the teacher; give this student another one")
+        if twice := next((name for name in self.students if self.students.count(name) > 1), None):
+            raise UserError(f"--students: {twice} is named twice")
         for name, given, valid in (
             ("student_source", self.student_source, SOURCES),
             ("decoder", (self.decoder,), DECODERS),

@@ -51,6 +51,8 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--fs", "8x"), "--fs takes a sampling rate in Hz, e.g. 16000 or 16k, not '8x'"),
         (("--train_set", ""), "--train_set is empty"),
         (("--feats_type", "fbank"), "use raw"),
+        (("--students", "e6 teacher"), "teacher is the name of the teacher"),
+        (("--students", "e6 e4 e6"), "--students: e6 is named twice"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_with_the_remedy(words, message):

@@ -116,6 +116,30 @@ def test_a_change_is_refused_with_its_name_and_the_remedy(run, change, state):
     assert not (training.exp_dir / "checkpoint.pth").exists()
 
 
+@pytest.mark.parametrize("deletions", [1, 2])
+def test_killed_while_it_makes_room_for_another_one_the_same_command_goes_on(run, monkeypatch, deletions):
+    """Whatever was deleted before the kill, in whatever order the disk lists files."""
+    training, _ = finished(run())
+    (training.exp_dir / "images").mkdir()
+    rewrite("dump/raw/train/text", "a other words\n")
+    deleted, listed, unlink = [], Path.iterdir, Path.unlink
+
+    def killed(path, missing_ok=False):
+        if len(deleted) == deletions:
+            raise KeyboardInterrupt
+        deleted.append(path)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(Path, "unlink", killed)
+        context.setattr(
+            Path, "iterdir", lambda path: iter(sorted(listed(path), key=lambda one: one.name != "run.json"))
+        )
+        decide(run("--on_change", "redo"))
+    assert decide(run("--on_change", "redo"))
+    assert not (training.exp_dir / "checkpoint.pth").exists()
+
+
 def test_another_seed_or_teacher_in_the_same_directory_is_refused(run):
     finished(run("--seed", "1"), teacher="1" * 64)
     assert not decide(run("--seed", "1"), teacher="1" * 64)
