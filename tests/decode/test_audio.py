@@ -294,11 +294,12 @@ def test_blocks_of_a_pipe_come_while_it_is_written(tmp_path):
     assert count == 20 * RATE
 
 
-def test_find_audio_knows_what_phones_record_and_pipes(tmp_path):
+def test_find_audio_knows_what_phones_record_and_pipes(tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()
-    for name in ("a.m4a", "b.webm", "c.wma", "d.mp4", "d.wav", "notes.txt"):
+    for name in ("a.m4a", "b.webm", "c.wma", "c.wav", "d.mp4", "d.wav", "notes.txt"):
         (folder / name).touch()
     os.mkfifo(tmp_path / "pipe")
     found = find_audio([folder, tmp_path / "pipe", Path("-")])
-    assert sorted(map(str, found.values())) == ["a.m4a", "b.webm", "c.wma", "d.wav", "pipe", "stdin"]
+    assert sorted(map(str, found.values())) == ["a.m4a", "b.webm", "c.wav", "c.wma", "d.wav", "pipe", "stdin"]
+    assert capsys.readouterr().err == f"warning: {folder}/d.mp4 is left out: audio of its name is beside it\n"
