@@ -235,6 +235,14 @@ def test_a_kill_while_a_record_is_written_leaves_the_former_one(run):
     assert not decide(run())
 
 
+@pytest.mark.parametrize("content", ["", "null", "{", '{"kind": "student"}'])
+def test_a_record_that_is_none_is_named_with_the_remedy(run, content):
+    training, _ = finished(run())
+    (training.exp_dir / "run.json").write_text(content)
+    with pytest.raises(UserError, match=rf"{training.exp_dir}/run.json is not as it was written: .*put the file back"):
+        decide(run())
+
+
 def test_training_without_statistics_is_refused_before_any_work(run):
     with pytest.raises(UserError, match="has no statistics, which training needs: begin with --stage 10"):
         checks.check(run("--stage", "11"))
