@@ -16,7 +16,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -64,6 +64,22 @@ class Record:
                 f"{path} is not as it was written: {error}; delete {directory} to make it anew, or put the file back"
             ) from error
         return cls(directory, content)
+
+    @classmethod
+    def all(cls, expdir: Path, *patterns: str) -> "Iterator[Record]":
+        """Yields the records in a directory of experiments; a file of that name that is none may be another program's.
+
+        Args:
+            expdir: the directory.
+            *patterns: of the directories in it.
+        """
+        for path in sorted(path for pattern in patterns for path in expdir.glob(f"{pattern}/{RECORD}")):
+            try:
+                record = cls.read(path.parent)
+            except UserError:
+                continue
+            if record is not None:
+                yield record
 
     @classmethod
     def begin(cls, directory: Path, kind: str, made_of: Mapping[str, Any], **about: Any) -> "Record":
