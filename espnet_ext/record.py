@@ -61,7 +61,7 @@ class Record:
             return None
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{path} is not as it was written: {error}; delete {directory} to make it anew, or put the file back"
+                f"{path} is not as it was written: {error}; put the file back, or delete it and run again"
             ) from error
         return cls(directory, content)
 
@@ -84,7 +84,7 @@ class Record:
     @classmethod
     def begin(cls, directory: Path, kind: str, made_of: Mapping[str, Any], **about: Any) -> "Record":
         """Writes that something is being made."""
-        before = cls.read(directory)
+        before = next(cls.all(directory, "."), None)
         spent = before.seconds if before is not None and not before.changes(made_of) else 0.0
         content = {"kind": kind, **about, "state": "begun", "made_of": plain(made_of), "outputs": {}}
         content |= {"code": _code_version(), "command": shlex.join(sys.argv), "host": socket.gethostname()}

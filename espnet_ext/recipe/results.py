@@ -22,7 +22,7 @@ def report(recipe: "Recipe") -> None:
     everything = list(dict.fromkeys([*own, *finished]))
     run_output = output.with_stem(f"{output.stem}_run")
     made_of = {"own": _digests(own), "all": _digests(everything), "results": options.results, "sets": options.test_sets}
-    record = Record.read(recipe.names.expdir)
+    record = next(Record.all(recipe.names.expdir, "."), None)  # where it cannot be read it is written again
     sentence = record.content.get("sentence", "") if record is not None else ""
     if record is None or record.changes(made_of) or not record.is_finished:
         record = Record.begin(recipe.names.expdir, "report", made_of)
