@@ -228,6 +228,10 @@ class Options:
             raise UserError(f"--stage {self.stage}: the last stage is {LAST_STAGE}, so nothing would be done")
         if self.stage > self.stop_stage:
             raise UserError(f"--stage {self.stage} is after --stop_stage {self.stop_stage}: nothing would be done")
+        if self.stage > 5 and self.stop_stage < 10 and not self.has_language_model:
+            raise UserError(
+                "stages 6-9 make a language model: give --use_lm true or --use_ngram true; nothing would be done"
+            )
         if self.model_nj < 1 or self.nj < 1:
             raise UserError("--model_nj and --nj take a number of at least 1")
         if self.seed and not self.seed.isdigit():
@@ -266,6 +270,11 @@ class Options:
     def sp(self) -> str:
         """What asr.sh appends to names of sets and experiments with speed perturbation."""
         return "_sp" if self.speed_perturb_factors else ""
+
+    @property
+    def has_language_model(self) -> bool:
+        """Whether stages 6-9 have something to do."""
+        return "true" in (self.asr.get("use_lm"), self.asr.get("use_ngram"))
 
     @property
     def needs_teacher(self) -> bool:

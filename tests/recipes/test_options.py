@@ -43,6 +43,7 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--scratch_config", "conf/scrach.yaml"), "--scratch_config: conf/scrach.yaml does not exist in .*'scratch'"),
         (("--encrl_config", "conf/encrl.yaml conf/criteria/ms.yaml"), "conf/criteria/ms.yaml does not exist.*'mse'"),
         (("--stage", "13", "--stop_stage", "10"), "--stage 13 is after --stop_stage 10: nothing would be done"),
+        (("--stage", "6", "--stop_stage", "9"), "stages 6-9 make a language model: give --use_lm true or --use_ngram"),
         (("--stage", "16"), "--stage 16: the last stage is 15, so nothing would be done"),
         (("--skip_packing", "flase"), "--skip_packing: 'flase' is not true or false"),
         (("--use_lm", "yes"), "--use_lm: 'yes' is not true or false"),
