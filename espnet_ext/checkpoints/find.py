@@ -9,10 +9,10 @@ from espnet_ext.checkpoints.archive import unpack_model
 from espnet_ext.checkpoints.load import why_not_loaded
 from espnet_ext.checkpoints.output import claim
 from espnet_ext.checkpoints.tags import download, is_tag
-from espnet_ext.checkpoints.whole import check_checkpoint, check_not_pointer, check_whole
+from espnet_ext.checkpoints.whole import check_checkpoint, check_whole
 from espnet_ext.config import read_config, recipe_directory, write_config
 from espnet_ext.errors import UserError, did_you_mean
-from espnet_ext.files import atomic
+from espnet_ext.files import atomic, check_not_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor
