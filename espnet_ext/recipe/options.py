@@ -14,6 +14,8 @@ Words = tuple[str, ...]
 SOURCES = ("encrl", "scratch", "teacher")
 LAST_STAGE = 15
 _SWITCH = re.compile(r"use_|skip_(?!stages)")  # options of asr.sh that are true or false
+# In paths: ESPnet splits its options at commas, and its scripts give words to a shell without quotes.
+_SPLIT = re.compile(r"""[\s,'"()|&;<>$`*?\[\]{}\\#]""")
 DECODERS = ("greedy", "beam", "lexicon", "espnet")
 # Options of asr.sh that the recipe sets itself, for each model.
 MANAGED = (
@@ -232,6 +234,12 @@ class Options:
             raise UserError(
                 "stages 6-9 make a language model: give --use_lm true or --use_ngram true; nothing would be done"
             )
+        for name, path in (("dumpdir", self.dumpdir), ("expdir", self.expdir)):
+            if not path or (found := _SPLIT.search(path)):
+                raise UserError(
+                    f"--{name} '{path}': {f'ESPnet takes {found[0]!r} in it for its own syntax' if path else 'empty'}; "
+                    "give another directory"
+                )
         if self.model_nj < 1 or self.nj < 1:
             raise UserError("--model_nj and --nj take a number of at least 1")
         if self.seed and not self.seed.isdigit():
