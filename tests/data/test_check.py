@@ -83,6 +83,10 @@ BAD_INPUT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 1.5\nc c 0 0.4\n"),
         ["segments: b:", "1.5 s runs past the end of b (0.50 s long)"],
     ),
+    "segment of no sample": (
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 0.10001\nc c 0 0.4\n"),
+        ["segments: b: no audio between 0.1 s and 0.10001 s of b (0.50 s long)"],
+    ),
     "segment without an end": (  # validate_data_dir.sh refuses it in stage 3
         lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 -1\nc c 0 0.4\n"),
         ["segments: b: -1", "(0.50 s long) is refused by stage 3"],
