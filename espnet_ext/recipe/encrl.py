@@ -18,6 +18,7 @@ from espnet_ext.recipe.processes import locked
 from espnet_ext.record import Record
 
 if TYPE_CHECKING:
+    from espnet_ext.recipe.names import Model
     from espnet_ext.recipe.recipe import Recipe
     from espnet_ext.recipe.train import Training
 
@@ -75,14 +76,16 @@ def encrl_set(recipe: "Recipe") -> str:
     return options.train_set + options.sp + (options.unlabelled_set and f"_{options.unlabelled_set}")
 
 
-def cache_teacher(recipe: "Recipe", told: Path) -> list[str]:
+def cache_teacher(recipe: "Recipe", told: Path, train: str) -> list[str]:
     """Computes the teacher's outputs for training and validation; returns the data options that give them.
 
-    A finetuning after EncRL takes them from the cache of EncRL's training set, which holds its own.
+    Args:
+        recipe: the run.
+        told: configuration of the training.
+        train: name of its training set.
     """
     options, words = recipe.options, []
     jobs = options.ngpu or min(options.nj, len(os.sched_getaffinity(0)))
-    train = encrl_set(recipe) if recipe.needs_encrl else options.train_set + options.sp
     for part, name in (("train", train), ("valid", options.valid_set)):
         directory = recipe.names.teacher_exp / "cache" / name
         log = directory.with_name(f"{name}.log")
@@ -165,37 +168,44 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
     """Returns the call of EncRL."""
     options, names, exp_dir = recipe.options, recipe.names, recipe.encrl_exp
     train = options.data / encrl_set(recipe)
-    shape = train / "speech_shape" if options.unlabelled_set else names.stats_dir / "train" / "speech_shape"
+    shape = train / "speech_shape" if options.unlabelled_set else None
     students = [f"{name}={options.student_config(name)}" for name in read_config(told)["students"]]
-    cached = cache_teacher(recipe, told) if options.teacher_cache else []
+    cached = cache_teacher(recipe, told, train.name) if options.teacher_cache else []
     words = ["--teacher", names.teacher_name, "--students", *students, *cached, *options.encrl_args.split()]
-    return launch(recipe, "espnet_ext.encrl.train", exp_dir, told, train, shape, words)
+    return launch(recipe, "espnet_ext.encrl.train", exp_dir, told, train, names.stats_dir, words, shape)
 
 
 def finetune_command(
-    recipe: "Recipe", exp_dir: Path, told: Path, start: Path | None, needs_teacher: bool, args: str
+    recipe: "Recipe", model: "Model", told: Path, start: Path | None, needs_teacher: bool, train: Path, stats_dir: Path
 ) -> list[str]:
     """Returns the call of a training of one model by criteria.
 
     Args:
         recipe: the run.
-        exp_dir: experiment directory.
+        model: that is trained.
         told: its configuration.
         start: the checkpoint that it starts from.
         needs_teacher: whether a criterion compares with the teacher.
-        args: options that overwrite the configuration.
+        train: directory of the training set.
+        stats_dir: of its statistics.
     """
-    options, names = recipe.options, recipe.names
     words = ["--init_param", str(start)] if start else []
     if needs_teacher:
-        words += ["--teacher", names.teacher_name]
-        words += cache_teacher(recipe, told) if options.teacher_cache else []
-    train, shape = options.data / (options.train_set + options.sp), names.stats_dir / "train" / "speech_shape"
-    return launch(recipe, "espnet_ext.encrl.finetune", exp_dir, told, train, shape, [*words, *args.split()])
+        words += ["--teacher", recipe.names.teacher_name]
+        words += cache_teacher(recipe, told, train.name) if recipe.options.teacher_cache else []
+    words += model.args.split()
+    return launch(recipe, "espnet_ext.encrl.finetune", model.exp_dir, told, train, stats_dir, words)
 
 
 def launch(
-    recipe: "Recipe", module: str, exp_dir: Path, told: Path, train: Path, shape: Path, words: list[str]
+    recipe: "Recipe",
+    module: str,
+    exp_dir: Path,
+    told: Path,
+    train: Path,
+    stats_dir: Path,
+    words: list[str],
+    shape: Path | None = None,
 ) -> list[str]:
     """Returns the call of ESPnet's launcher for a task that asr.sh cannot call; the options are asr.sh's.
 
@@ -205,15 +215,16 @@ def launch(
         exp_dir: experiment directory.
         told: its configuration.
         train: directory of the training set.
-        shape: lengths of its audio.
+        stats_dir: of the statistics.
         words: further options, which win.
+        shape: lengths of the training set's audio; default: among the statistics.
     """
     options, names = recipe.options, recipe.names
     valid = options.data / options.valid_set
     kind = "kaldi_ark" if "ark" in options.audio_format else "sound"
     normalize = []
     if options.feats_normalize == "global_mvn":
-        stats = names.stats_dir / "train" / "feats_stats.npz"
+        stats = stats_dir / "train" / "feats_stats.npz"
         normalize = ["--normalize", "global_mvn", "--normalize_conf", f"stats_file={stats}"]
     cuda = shlex.join(recipe.commands["cuda_cmd"])
     log = exp_dir / "train.log"
@@ -229,8 +240,8 @@ def launch(
         "--token_type", names.token_type, "--token_list", str(names.token_dir / "tokens.txt"),
         "--non_linguistic_symbols", options.nlsyms_txt, "--cleaner", options.cleaner, "--g2p", options.g2p,
         "--frontend_conf", f"fs={options.fs}", *normalize,
-        *data_words("train", train, kind, shape, train / "text"),
-        *data_words("valid", valid, kind, names.stats_dir / "valid" / "speech_shape", valid / "text"),
+        *data_words("train", train, kind, shape or stats_dir / "train" / "speech_shape", train / "text"),
+        *data_words("valid", valid, kind, stats_dir / "valid" / "speech_shape", valid / "text"),
         "--fold_length", "80000", *words,
     ]  # fmt: skip
 

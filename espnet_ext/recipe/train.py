@@ -89,7 +89,8 @@ def _training(recipe: "Recipe", model: Model) -> Training:
 
     def command(told: Path, start: Path | None) -> list[str]:
         if config.criteria:
-            return encrl.finetune_command(recipe, model.exp_dir, told, start, config.needs_teacher, model.args)
+            data = options.data / (options.train_set + options.sp), recipe.names.stats_dir
+            return encrl.finetune_command(recipe, model, told, start, config.needs_teacher, *data)
         init = ["--pretrained_model", str(start)] if start else []
         words = ("--asr_config", str(told), "--asr_args", model.args, "--asr_exp", str(model.exp_dir))
         return recipe.asr(11, 11, *words, *init)
