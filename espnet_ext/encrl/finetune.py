@@ -87,7 +87,9 @@ class CriteriaTask(ASRTask):
                         f"criterion '{name}' learns weights of its own, which a finished model has no place for (a map "
                         "to the teacher's width, a temperature, SigLIP's scale); give it in --encrl_config"
                     )
-        for key in ENCRL_KEYS:  # config.yaml becomes that of a stock model
+        # config.yaml becomes that of a stock model, with what ESPnet writes into it, such as the tokens themselves.
+        vars(args).update(vars(stock))
+        for key in ENCRL_KEYS:
             vars(args).pop(key, None)
         return model
 

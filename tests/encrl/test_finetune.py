@@ -52,6 +52,9 @@ def test_plain_ctc_ends_as_espnets_own_training(data, tmp_path):
         torch.testing.assert_close(ours[key], value, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
     start = torch.load(data / "start.pth")
     assert not torch.allclose(ours["ctc.ctc_lo.weight"], start["ctc.ctc_lo.weight"])
+    configs = [yaml.safe_load((tmp_path / f"{run}/config.yaml").read_text()) for run in ("espnet", "ours")]
+    differing = {key for key in configs[0] | configs[1] if configs[0].get(key) != configs[1].get(key)}
+    assert differing <= {"output_dir", "max_epoch", "resume"} and configs[1]["token_list"] == TOKENS
     losses = [
         torch.load(tmp_path / f"{run}/checkpoint.pth")["reporter"]["stats"][2]["valid"]["loss"]
         for run in ("espnet", "ours")
