@@ -1,0 +1,78 @@
+"""What pseudo-labels look like and which of them are kept. Needs the standard library only: --help works at once."""
+
+import argparse
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from espnet_ext.errors import UserError
+
+CASES = ("auto", "upper", "lower", "keep")
+
+
+def _setting(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of `conf/pseudo_labels.yaml`, each an option of `encrl label` too."""
+
+    case: str = _setting(
+        "auto", "Letters of the text: upper, lower, keep (as the teacher writes) or auto (as in --like)"
+    )
+    cleaner: str = _setting("none", "ESPnet's text cleaner that the teacher's text passes first, e.g. whisper_basic")
+    min_characters_per_sec: float = _setting(1.0, "Fewest characters a second; a slower text lacks words")
+    max_characters_per_sec: float = _setting(30.0, "Most characters a second; nobody speaks faster")
+    max_repetitions: int = _setting(3, "Most times that a phrase may follow itself; decoders that are lost repeat")
+    min_confidence: float = _setting(0.5, "Least confidence of the teacher, 0 to 1; 0 takes every text")
+    min_agreement: float = _setting(
+        0.0,
+        "Least agreement of two decodings, 0 to 1: 1 minus the character error rate of a second text. Above 0 the "
+        "teacher hears everything twice",
+    )
+    agreement_speed: float = _setting(1.1, "Speed at which the audio is played for the second text")
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            UserError: one cannot be.
+        """
+        for item in fields(self):
+            value = getattr(self, item.name)
+            wanted = (str,) if item.type is str else (int,) if item.type is int else (int, float)
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                kind = "a word" if item.type is str else "a number"
+                raise UserError(f"pseudo-labels: {item.name} takes {kind}, not '{value}'")
+        if self.case not in CASES:
+            raise UserError(f"pseudo-labels: case is {', '.join(CASES[:-1])} or {CASES[-1]}, not '{self.case}'")
+        for name in ("min_confidence", "min_agreement"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"pseudo-labels: {name} is between 0 and 1, not {getattr(self, name)}")
+        if not 0.5 <= self.agreement_speed <= 2 or self.agreement_speed == 1:
+            raise UserError(
+                f"pseudo-labels: agreement_speed is between 0.5 and 2 but not 1, not {self.agreement_speed}"
+            )
+        if self.max_repetitions < 1:
+            raise UserError("pseudo-labels: max_repetitions is at least 1, as every phrase stands there once")
+        if not 0 <= self.min_characters_per_sec < self.max_characters_per_sec:
+            raise UserError("pseudo-labels: min_characters_per_sec is at least 0 and below max_characters_per_sec")
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Settings":
+        """Takes them out of the options that `add_options` added."""
+        return cls(**{item.name: getattr(args, item.name) for item in fields(cls)})
+
+    @property
+    def second_speed(self) -> float | None:
+        """Speed of the second decoding; None: there is none."""
+        return float(self.agreement_speed) if self.min_agreement > 0 else None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds an option for each setting."""
+    for item in fields(Settings):
+        choices = CASES if item.name == "case" else None
+        parser.add_argument(
+            f"--{item.name}", type=item.type, default=item.default, choices=choices, help=item.metadata["help"]
+        )
