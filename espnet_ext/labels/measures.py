@@ -64,7 +64,7 @@ def filters(settings: Settings, form: Form) -> list[Filter]:
 
     def rate(text: str, seconds: float, _heard: Heard) -> str | None:
         value = len(text) / seconds
-        passes = settings.min_characters_per_sec <= value <= settings.max_characters_per_sec
+        passes = settings.min_character_rate <= value <= settings.max_character_rate
         return None if passes else f"{value:.2f}"
 
     def repeated(text: str, _seconds: float, _heard: Heard) -> str | None:
@@ -84,9 +84,7 @@ def filters(settings: Settings, form: Form) -> list[Filter]:
     found = [
         Filter("no text", "some", lambda text, _seconds, _heard: None if text else "-"),
         Filter("unknown tokens" if form.tokenize else "unknown characters", "none", unknown),
-        Filter(
-            "characters a second", f"{settings.min_characters_per_sec:g} to {settings.max_characters_per_sec:g}", rate
-        ),
+        Filter("characters a second", f"{settings.min_character_rate:g} to {settings.max_character_rate:g}", rate),
         Filter("repetitions", f"at most {settings.max_repetitions}", repeated),
         Filter("confidence", f"at least {settings.min_confidence:g}", unsure),
     ]

@@ -21,10 +21,12 @@ class Settings:
         "auto", "Letters of the text: upper, lower, keep (as the teacher writes) or auto (as in --like)"
     )
     cleaner: str = _setting("none", "ESPnet's text cleaner that the teacher's text passes first, e.g. whisper_basic")
-    min_characters_per_sec: float = _setting(1.0, "Fewest characters a second; a slower text lacks words")
-    max_characters_per_sec: float = _setting(30.0, "Most characters a second; nobody speaks faster")
-    max_repetitions: int = _setting(3, "Most times that a phrase may follow itself; decoders that are lost repeat")
-    min_confidence: float = _setting(0.5, "Least confidence of the teacher, 0 to 1; 0 takes every text")
+    min_character_rate: float = _setting(1.0, "Fewest characters a second. A slower text lacks words")
+    max_character_rate: float = _setting(30.0, "Most characters a second. Nobody speaks faster")
+    max_repetitions: int = _setting(
+        3, "Most times that a phrase may stand there in a row. A decoder that is lost repeats itself"
+    )
+    min_confidence: float = _setting(0.5, "Least confidence of the teacher, 0 to 1. 0 takes every text")
     min_agreement: float = _setting(
         0.0,
         "Least agreement of two decodings, 0 to 1: 1 minus the character error rate of a second text. Above 0 the "
@@ -55,8 +57,8 @@ class Settings:
             )
         if self.max_repetitions < 1:
             raise UserError("pseudo-labels: max_repetitions is at least 1, as every phrase stands there once")
-        if not 0 <= self.min_characters_per_sec < self.max_characters_per_sec:
-            raise UserError("pseudo-labels: min_characters_per_sec is at least 0 and below max_characters_per_sec")
+        if not 0 <= self.min_character_rate < self.max_character_rate:
+            raise UserError("pseudo-labels: min_character_rate is at least 0 and below max_character_rate")
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Settings":
