@@ -3,11 +3,12 @@
 Nothing is judged here, so other thresholds need no second hearing.
 """
 
+import bisect
 import hashlib
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,14 @@ def start_worker(job: Job, counter: Any) -> None:
     data = DecodingSet.open(job.data_dir, job.audio_format)
     sources = read_2columns_text(job.data_dir / "wav.scp")
     device = f"cuda:{number % job.ngpu}" if job.ngpu else "cpu"
+    rate = data.rate_hz()
+    # A short utterance stops a whole batch in some libraries. Faster audio is shorter.
+    fastest = rate * max(1.0, job.second_speed or 1.0)
+    shortest = bisect.bisect_left(
+        range(rate), 1, key=lambda samples: teacher.count_frames(int(samples * teacher.sample_rate_hz / fastest))
+    )
     _worker.update(job=job, by=job.heard_by(), teacher=teacher, data=data, sources=sources, device=device)
-    _worker["rate_hz"] = data.rate_hz()
+    _worker.update(rate_hz=rate, shortest=shortest)
 
 
 def work(names: list[str]) -> int:
@@ -140,20 +147,20 @@ def work(names: list[str]) -> int:
 def _transcribe(batch: list[str]) -> dict[str, Any]:
     """Returns what the teacher makes of some utterances, and the audio as it was, as JSON."""
     job, teacher, rate = _worker["job"], _worker["teacher"], _worker["rate_hz"]
-    states, signals, audio = FileStates(), [], {}
+    states, signals, audio = FileStates(), {}, {}
     for name in batch:
         source = _worker["sources"][name]
         state = states[source]  # before it is read: a change while it is read shows later
         signal = _worker["data"].read(name).float()
         audio[name] = HeardAudio.of(signal, state, source)
-        signals.append(signal.to(_worker["device"]))
-    texts = teacher.transcribe(signals, rate, batch)
-    again: list[str | None] = [None] * len(batch)
-    if job.second_speed is not None:
+        if len(signal) >= _worker["shortest"]:
+            signals[name] = signal.to(_worker["device"])
+    heard = {name: Heard("", None) for name in batch}
+    if signals:
+        texts = teacher.transcribe(list(signals.values()), rate, list(signals))
+        heard |= {name: Heard(one.text, one.confidence) for name, one in zip(signals, texts, strict=True)}
+    if signals and job.second_speed is not None:
         # Samples that are said to come faster are played faster.
-        second = teacher.transcribe(signals, round(rate * job.second_speed), batch)
-        again = [one.text for one in second]
-    return {
-        name: (asdict(Heard(first.text, first.confidence, second)), asdict(audio[name]))
-        for name, first, second in zip(batch, texts, again, strict=True)
-    }
+        texts = teacher.transcribe(list(signals.values()), round(rate * job.second_speed), list(signals))
+        heard |= {name: replace(heard[name], second=one.text) for name, one in zip(signals, texts, strict=True)}
+    return {name: (asdict(heard[name]), asdict(audio[name])) for name in batch}

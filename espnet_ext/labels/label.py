@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 
 from espnet_ext.data.sets import DecodingSet
@@ -128,15 +129,13 @@ def label(
 def _judge(
     settings: Settings, form: Form, limits: Limits, seconds: Mapping[str, float], heard: Mapping[str, Heard]
 ) -> Judged:
-    lengths = [
-        Filter("short", f"above {limits.min_sec:g} s", lambda *_: None),
-        Filter("long", f"below {limits.max_sec:g} s", lambda *_: None),
-    ]
+    lengths = [Filter("short", f"above {limits.min_sec:g} s", lambda *_: None)] if limits.min_sec > 0 else []
+    lengths += [Filter("long", f"below {limits.max_sec:g} s", lambda *_: None)] if isfinite(limits.max_sec) else []
     chosen = filters(settings, form)
     texts, dropped = {}, {}
     for name, length in seconds.items():
         if name not in heard:
-            dropped[name] = Dropped(lengths[length > limits.min_sec].name, f"{length:.2f}")
+            dropped[name] = Dropped("long" if length > limits.min_sec else "short", f"{length:.2f}")
             continue
         text = form(heard[name].text)
         if reason := judge(chosen, text, length, heard[name]):

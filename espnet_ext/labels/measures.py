@@ -81,9 +81,10 @@ def filters(settings: Settings, form: Form) -> list[Filter]:
         value = agreement(text, form(heard.second or ""))
         return f"{value:.3f}" if value < settings.min_agreement else None
 
-    found = [
-        Filter("no text", "some", lambda text, _seconds, _heard: None if text else "-"),
-        Filter("unknown tokens" if form.tokenize else "unknown characters", "none", unknown),
+    found = [Filter("no text", "some", lambda text, _seconds, _heard: None if text else "-")]
+    if form.tokenize or form.characters:
+        found.append(Filter("unknown tokens" if form.tokenize else "unknown characters", "none", unknown))
+    found += [
         Filter("characters a second", f"{settings.min_character_rate:g} to {settings.max_character_rate:g}", rate),
         Filter("repetitions", f"at most {settings.max_repetitions}", repeated),
         Filter("confidence", f"at least {settings.min_confidence:g}", unsure),

@@ -4,8 +4,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from espnet_ext.config import read_config
 from espnet_ext.conf_dirs import REPOSITORY
+from espnet_ext.config import read_config
 from espnet_ext.errors import UserError
 from espnet_ext.labels.form import Form
 from espnet_ext.labels.measures import Dropped, Heard, agreement, filters, judge, repetitions
@@ -79,7 +79,7 @@ def test_agreement():
         ({"min_confidence": "high"}, "min_confidence takes a number, not 'high'"),
         ({"max_repetitions": 2.5}, "max_repetitions takes a number"),
         ({"max_repetitions": 0}, "max_repetitions is at least 1"),
-        ({"agreement_speed": 1}, "agreement_speed is 0.5 to 2 but not 1"),
+        ({"agreement_speed": 1}, "agreement_speed is between 0.5 and 2 but not 1"),
         ({"min_character_rate": 30}, "min_character_rate is at least 0 and below"),
         ({"cleaner": False}, "cleaner takes a word"),
     ],
