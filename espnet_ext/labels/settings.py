@@ -1,10 +1,11 @@
 """What pseudo-labels look like and which of them are kept. Needs the standard library only: --help works at once."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NoReturn
 
-from espnet_ext.errors import UserError
+from espnet_ext.errors import UserError, did_you_mean
 
 CASES = ("auto", "upper", "lower", "keep")
 
@@ -65,10 +66,30 @@ class Settings:
         """Takes them out of the options that `add_options` added."""
         return cls(**{item.name: getattr(args, item.name) for item in fields(cls)})
 
+    @classmethod
+    def read(cls, config: Mapping[str, Any], words: Sequence[str] = ()) -> "Settings":
+        """Takes a configuration, and the words of a command line that overwrite it; other options are left out.
+
+        Raises:
+            UserError: an unknown key, or a value that cannot be.
+        """
+        names = [item.name for item in fields(cls)]
+        if unknown := next((key for key in config if key not in names), None):
+            raise UserError(f"pseudo-labels: unknown key {unknown}; {did_you_mean(unknown, names)}")
+        parser = _Parser(add_help=False, allow_abbrev=False)
+        add_options(parser)
+        parser.set_defaults(**config)
+        return cls.of(parser.parse_known_args(words)[0])
+
     @property
     def second_speed(self) -> float | None:
         """Speed of the second decoding; None: there is none."""
         return float(self.agreement_speed) if self.min_agreement > 0 else None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"pseudo-labels: {message}")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

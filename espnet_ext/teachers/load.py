@@ -43,6 +43,20 @@ def identify(name: str) -> "Identity":
     return _class_of(source).identify(source.location, **source.options)
 
 
+def writes_text(name: str) -> bool:
+    """Tells whether a teacher transcribes, by its files; the model is not loaded. In doubt it does.
+
+    Args:
+        name: see `load_teacher`.
+
+    Raises:
+        UserError: no such family, option or model, or a package is missing.
+    """
+    source = Source.parse(name)
+    tell = getattr(_class_of(source), "writes_text", None)
+    return tell is None or tell(source.location, **source.options)
+
+
 def _class_of(source: Source) -> Any:
     source.check_packages()
     module, _, name = FAMILIES[source.family].module.partition(":")

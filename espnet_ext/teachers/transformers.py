@@ -107,6 +107,18 @@ class TransformersTeacher(SignalTeacher):
         """Returns the hashes of a model, which is not loaded; see `load`."""
         return Identity(*identify(find_directory(location, language), language))
 
+    @staticmethod
+    def writes_text(location: str, language: str | None = None) -> bool:
+        """Tells whether `makes_text` will be, of a model that is not loaded; see `load`."""
+        import transformers
+
+        directory = find_directory(location, language)
+        try:
+            config = transformers.AutoConfig.from_pretrained(directory)
+        except (OSError, ValueError, KeyError):
+            return True  # `load` says what is wrong
+        return _class_of(config) is not transformers.AutoModel and _tokenizer(directory, None) is not None
+
     def forward(self, signals: Sequence[Tensor], names: Sequence[str]) -> Outputs:
         """See `SignalTeacher.forward`."""
         wanted = [name for name in names if name.startswith("layer:")]
