@@ -18,6 +18,7 @@ from espnet_ext.data.text import read_text
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.labels.settings import Settings
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.more_audio import duration_limits, formatted_set
 from espnet_ext.recipe.names import bounded
@@ -48,15 +49,15 @@ class TrainingSet:
 
     def inputs(self, recipe: "Recipe", read: Mapping[str, str]) -> dict[str, str]:
         """Returns the hashes of what these trainings read, for those of the run's own training set."""
-        text, audio, stats = (
-            self.directory / "text",
-            self.directory / "wav.scp",
-            self.stats_dir / "train" / "feats_stats.npz",
-        )
-        own = {f"training text ({text})": file_sha256(text), f"training audio ({audio})": recipe.audio.of(audio)}
-        own |= {f"statistics ({stats})": checkpoint_digest(stats)} if stats.is_file() else {}
+        stats = self.stats_dir / "train" / "feats_stats.npz"
+        own = self.data(recipe) | ({f"statistics ({stats})": checkpoint_digest(stats)} if stats.is_file() else {})
         others = ("training text (", "training audio (", "statistics (")
         return own | {name: value for name, value in read.items() if not name.startswith(others)}
+
+    def data(self, recipe: "Recipe") -> dict[str, str]:
+        """Returns the hashes of text and audio."""
+        text, audio = self.directory / "text", self.directory / "wav.scp"
+        return {f"training text ({text})": file_sha256(text), f"training audio ({audio})": recipe.audio.of(audio)}
 
 
 def settings(recipe: "Recipe") -> tuple[dict[str, Any], Settings]:
@@ -127,7 +128,7 @@ def training_set(recipe: "Recipe") -> TrainingSet:
                     shutil.copy2(own / kind, directory / kind)
             record.finish(["text", "wav.scp"])
     found = TrainingSet(directory, stats_dir)
-    collect(recipe, stats_dir, found.inputs(recipe, now["inputs"]), "Stage 11", *found.words())
+    collect(recipe, stats_dir, found.data(recipe) | now["inputs"], "Stage 11", *found.words())
     return found
 
 
@@ -197,6 +198,7 @@ def check(recipe: "Recipe") -> None:
 
 
 def _writes_text(teacher: str) -> bool:
-    from espnet_ext.teachers.load import writes_text
+    with quiet_espnet():
+        from espnet_ext.teachers.load import writes_text
 
-    return writes_text(teacher)
+        return writes_text(teacher)

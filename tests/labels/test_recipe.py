@@ -26,7 +26,7 @@ set -euo pipefail
 . ./path.sh
 stage_data
 cp -r ready/data/* data/.new
-publish --text "${1:-true}" train valid test
+publish train valid test
 """
 needs_espnet = pytest.mark.skipif(not TEMPLATE.exists(), reason="needs ESPnet's recipe tree: run tools/install.sh")
 
@@ -38,12 +38,15 @@ def recipe(tmp_path: Path) -> Path:
     (directory / "data").mkdir()
     (directory / "local/data.sh").write_text(PREPARE)
     write_tiny_conf(directory / "conf/tiny", "conformer")
+    audio = tmp_path / "corpus/audio"
+    audio.mkdir(parents=True)
+    (audio.parent / "README").write_text("A corpus ends here.")  # what stands beside it is none of it
     rng = np.random.default_rng(0)
     for name, count in (("train", 4), ("valid", 3), ("test", 2), ("extra", 5)):
         entries = {}
         for number in range(count):
             utterance = f"{name}-{number}"
-            entries[utterance] = str(directory / f"{utterance}.wav")
+            entries[utterance] = str(audio / f"{utterance}.wav")
             samples = int(16000 * (1.2 if number else 0.05))  # the first is shorter than stage 4 takes
             soundfile.write(entries[utterance], 0.1 * rng.standard_normal(samples), 16000)
         folder = write_data_dir(directory / "ready", name, entries, text="ABC D")
@@ -72,7 +75,7 @@ def test_pseudo_labels_join_the_training_set(recipe: Path):
     (exp,) = recipe.glob("exp/asr_e1_scratch_from_teacher_labels_extra_*")
     told = yaml.safe_load((exp / "config.yaml").read_text())
     assert [Path(path).parent.name for path, _, _ in told["train_data_path_and_name_and_type"]] == [joined.name] * 2
-    (stats,) = recipe.glob("exp/asr_stats_raw_char_extra_labels_*")
+    (stats,) = recipe.glob("exp/asr_stats_raw_en_char_extra_labels_*")
     shapes = (stats / "train/speech_shape").read_text().splitlines()
     assert sorted(line.split()[0] for line in shapes) == sorted(texts)
     assert told["normalize_conf"]["stats_file"] == f"exp/{stats.name}/train/feats_stats.npz"
@@ -93,15 +96,16 @@ def test_pseudo_labels_join_the_training_set(recipe: Path):
 def test_a_student_without_one_human_transcript(recipe: Path):
     for name in ("train", "valid"):
         (recipe / "ready/data" / name / "text").unlink()
-    replaced = (recipe / "local/data.sh").read_text().replace("train valid test", "train valid")
-    (recipe / "local/data.sh").write_text(replaced)
-    options = ("--student_source", "encrl", "--pseudo_label_sets", "train valid", "--local_data_opts", "false")
+    (recipe / "local/data.sh").write_text(
+        PREPARE.replace("publish train valid test", "publish --text false train valid")
+    )
+    options = ("--student_source", "encrl", "--pseudo_label_sets", "train valid")
     output = train(recipe, *options)
     assert "Stage 4: train: 3 of 4 utterances kept" in output and "Stage 4: valid: 2 of 3" in output
     texts = read_text(recipe / "dump/raw/train/text")
     assert sorted(texts) == ["train-1", "train-2", "train-3"] and not (recipe / "data/train/text").exists()
     letters = {letter for text in texts.values() for letter in text}
-    tokens = (recipe / "data/token_list/char/tokens.txt").read_text().splitlines()
+    tokens = (recipe / "data/en_token_list/char/tokens.txt").read_text().splitlines()
     assert {token for token in tokens if len(token) == 1} == letters - {" "} != set()
     (exp,) = recipe.glob("exp/asr_e1_encrl_*_labels_train_valid*")
     assert (exp / "valid.cer_ctc.ave.pth").is_file()
