@@ -12,7 +12,7 @@ from espnet_ext.recipe.digests import audio_files, digest, source_files, stats_o
 from espnet_ext.recipe.more_audio import more_audio
 from espnet_ext.recipe.processes import locked
 from espnet_ext.recipe.statistics import collect, frontend_configs
-from espnet_ext.record import Record
+from espnet_ext.record import Record, plain
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -93,6 +93,8 @@ def _sets_made_of(recipe: "Recipe") -> dict[str, Any]:
     options = recipe.options
     own = ("train_set", "valid_set", "test_sets", "unlabelled_set", "audio_format", "fs", "speed_perturb_factors")
     given = {name: getattr(options, name) for name in own} | {k: options.asr[k] for k in _OF_DATA if k in options.asr}
+    if options.pseudo_label_sets:  # a key only then: data of before stays
+        given["pseudo_label_sets"] = options.pseudo_label_sets
     folders = (Path("local"), Path("../../TEMPLATE/encrl1/local"))
     scripts = [path for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
     if options.stage == 1:
@@ -101,7 +103,7 @@ def _sets_made_of(recipe: "Recipe") -> dict[str, Any]:
         record = _sets_record(recipe)
         corpus = record.made_of["corpus"] if record is not None else ""
     made_of = {"options": given, "scripts": {str(path): file_sha256(path) for path in scripts}, "corpus": corpus}
-    return made_of | ({"labels": labels.made_of(recipe)} if options.labels_itself else {})
+    return made_of | ({"labels": labels.made_of(recipe, formatted=False)} if options.labels_itself else {})
 
 
 def _prepare_sets(recipe: "Recipe") -> None:
@@ -114,13 +116,15 @@ def _prepare_sets(recipe: "Recipe") -> None:
         os.environ["ENCRL_FS"] = options.fs  # read by check_data
         recipe.step("data_preparation", recipe.asr(1, 1))
         # What the corpus is shows when its lists are there.
-        record.content["made_of"]["corpus"] = _corpus(recipe)
+        record.content["made_of"] = plain(_sets_made_of(recipe))
     if first <= 3:
         _check_sets(recipe)
     if last > 1:
         words = ("--test_sets", " ".join([*options.test_sets, *more_audio(recipe)]))
         if options.labels_itself and last == 4:
             if first < 4:
+                for directory in labels.training_data(recipe):
+                    (directory / "text").unlink(missing_ok=True)  # of an earlier run, maybe of other utterances
                 recipe.step("data", recipe.asr(max(2, first), 3, *words))
             labels.label_training_data(recipe)  # stage 4 takes what has text
             first = 4

@@ -72,22 +72,29 @@ def settings(recipe: "Recipe") -> tuple[dict[str, Any], Settings]:
     return merged, Settings.read(merged, options.pseudo_label_args.split())
 
 
-def made_of(recipe: "Recipe") -> dict[str, Any]:
-    """Returns what pseudo-labels are made of, but for the audio."""
+def made_of(recipe: "Recipe", formatted: bool) -> dict[str, Any]:
+    """Returns what pseudo-labels are made of, but for the audio; `formatted`: whether stage 4 is done."""
     config, _ = settings(recipe)
     arguments = [*recipe.options.pseudo_label_args.split(), *map(str, duration_limits(recipe))]
-    like = _like(recipe)
+    like = _like(recipe, formatted)
     inputs = {f"form of the text ({like})": file_sha256(like)} if like else {}
     teacher = checkpoint_digest(recipe.names.teacher_model)
     return {"config": config, "arguments": arguments, "inputs": inputs, "parents": {"teacher": teacher}}
 
 
+def training_data(recipe: "Recipe") -> list[Path]:
+    """Returns training and validation set, where the teacher transcribes them, as they are in front of stage 4."""
+    options = recipe.options
+    return [
+        options.data / "org" / (name + options.sp if name == options.train_set else name)
+        for name in options.labels_itself
+    ]
+
+
 def label_training_data(recipe: "Recipe") -> None:
     """Gives training and validation set the teacher's text, where that is asked for, in front of stage 4."""
-    options = recipe.options
-    for name in options.labels_itself:
-        source = options.data / "org" / (name + options.sp if name == options.train_set else name)
-        labelled = _label(recipe, source, recipe.names.teacher_exp / "labels" / f"{source.name}_labels", "Stage 4")
+    for source in training_data(recipe):
+        labelled = _label(recipe, source, recipe.names.teacher_exp / "labels" / f"{source.name}_labels", False)
         texts = read_text(labelled / "text")
         known = (line.split()[0] for line in (source / "utt2spk").read_text(encoding="utf-8").splitlines())
         with atomic(source / "text") as temporary:  # stage 4 leaves out what has none
@@ -103,22 +110,19 @@ def training_set(recipe: "Recipe") -> TrainingSet:
     options = recipe.options
     own = options.data / (options.train_set + options.sp)
     sources = [formatted_set(recipe, "--pseudo_label_sets", name) for name in options.labels_more]
-    now = made_of(recipe)
+    now = made_of(recipe, formatted=True)
+    now["inputs"] |= {f"tokens ({path})": file_sha256(path) for path in _tokens(recipe).values()}
+    # Of each teacher, filter and list of tokens another one: runs with several share the data.
+    digest = hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()[:8]
     for path in (*(source / "wav.scp" for source in sources), own / "wav.scp"):
         now["inputs"][f"audio ({path})"] = recipe.audio.of(path)
-    now["inputs"] |= {f"tokens ({path})": file_sha256(path) for path in _tokens(recipe).values()}
-    # Of each teacher another one: runs with several share the data.
-    digest = hashlib.sha256(json.dumps([now["parents"], now["config"], now["arguments"]]).encode()).hexdigest()[:8]
     name = f"{bounded(f'{own.name}_{"_".join(options.labels_more)}')}_labels_{digest}"
     directory = options.data / name
     stats_dir = recipe.names.stats_dir.with_name(f"{recipe.names.stats_dir.name}_{name.removeprefix(own.name + '_')}")
     with locked(options.data / f".{name}.lock", waiting=lambda: None):
         record = Record.read(directory)
         if record is None or not record.is_finished or record.changes(now):
-            made = [
-                _label(recipe, source, options.data / f"{source.name}_labels_{digest}", "Stage 11")
-                for source in sources
-            ]
+            made = [_label(recipe, source, options.data / f"{source.name}_labels_{digest}", True) for source in sources]
             recipe.say(f"Stage 11: {own.name} and {', '.join(options.labels_more)} together ({directory})")
             record = Record.begin(directory, "data", now)
             join = ["utils/combine_data.sh", "--extra-files", "utt2num_samples", str(directory), str(own)]
@@ -132,9 +136,9 @@ def training_set(recipe: "Recipe") -> TrainingSet:
     return found
 
 
-def _label(recipe: "Recipe", source: Path, output: Path, stage: str) -> Path:
-    """Lets the teacher transcribe a set; returns the directory of what is kept."""
-    options, names = recipe.options, recipe.names
+def _label(recipe: "Recipe", source: Path, output: Path, formatted: bool) -> Path:
+    """Lets the teacher transcribe a set, before or after stage 4; returns the directory of what is kept."""
+    options, names, stage = recipe.options, recipe.names, "Stage 11" if formatted else "Stage 4"
     config, _ = settings(recipe)
     shards = names.teacher_exp / "labels" / source.name
     log, told = shards.with_name(f"{source.name}.log"), shards.with_name(f"{source.name}.yaml")
@@ -144,8 +148,8 @@ def _label(recipe: "Recipe", source: Path, output: Path, stage: str) -> Path:
     words += ["--shards_dir", str(shards), "--config", str(told), "--min_sec", str(low), "--max_sec", str(high)]
     words += ["--audio_format", options.audio_format, "--ngpu", str(options.ngpu)]
     words += ["--nj", str(options.ngpu or min(options.nj, len(os.sched_getaffinity(0))))]
-    words += ["--like", str(like)] if (like := _like(recipe)) else []
-    for option, path in _tokens(recipe).items() if stage == "Stage 11" else ():
+    words += ["--like", str(like)] if (like := _like(recipe, formatted)) else []
+    for option, path in _tokens(recipe).items() if formatted else ():
         words += [f"--{option}", str(path)]
     words += ["--token_type", options.token_type, "--non_linguistic_symbols", options.nlsyms_txt]
     words += ["--token_cleaner", options.cleaner, "--g2p", options.g2p]
@@ -153,18 +157,23 @@ def _label(recipe: "Recipe", source: Path, output: Path, stage: str) -> Path:
     log.unlink(missing_ok=True)
     kind = "cuda_cmd" if options.ngpu else "train_cmd"
     call = recipe.submit(kind, options.ngpu, log, "label", *words, *options.pseudo_label_args.split())
-    recipe.step(f"label_{source.name}", call, job_log=log)
+    with recipe.terminal.bar(log, recipe.say):
+        recipe.step(f"label_{source.name}", call, job_log=log)
     recipe.say(f"{stage}: {source.name}: {Record.read(output).content['summary']} ({output}/labels.md)")
     return output
 
 
-def _like(recipe: "Recipe") -> Path | None:
-    """Returns transcripts that show the form of the text: of the training set, else of validation or test sets."""
-    options = recipe.options
-    if options.train_set not in options.labels_itself:
-        return options.data / (options.train_set + options.sp) / "text"
-    sets = [name for name in (options.valid_set, *options.test_sets) if name not in options.labels_itself]
-    return next((path for name in sets if (path := Path("data", name, "text")).is_file()), None)
+def _like(recipe: "Recipe", formatted: bool) -> Path | None:
+    """Returns transcripts that show the form of the text: of the training set, else of validation or test sets.
+
+    Args:
+        recipe: the run.
+        formatted: whether stage 4 is done.
+    """
+    options, folder = recipe.options, recipe.options.data if formatted else Path("data")
+    sets = [options.train_set + options.sp * formatted] if options.train_set not in options.labels_itself else []
+    sets += [name for name in (options.valid_set, *options.test_sets) if name not in options.labels_itself]
+    return next((path for name in sets if (path := folder / name / "text").is_file()), None)
 
 
 def _tokens(recipe: "Recipe") -> dict[str, Path]:
