@@ -18,7 +18,6 @@ from espnet_ext.data.text import read_text
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.labels.settings import Settings
-from espnet_ext.quiet import quiet_espnet
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.more_audio import duration_limits, formatted_set
 from espnet_ext.recipe.names import bounded
@@ -207,7 +206,6 @@ def check(recipe: "Recipe") -> None:
 
 
 def _writes_text(teacher: str) -> bool:
-    with quiet_espnet():
-        from espnet_ext.teachers.load import writes_text
+    from espnet_ext.teachers.load import writes_text
 
-        return writes_text(teacher)
+    return writes_text(teacher)

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from espnet_ext.errors import UserError
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.source import ESPNET, FAMILIES, Source
 
 if TYPE_CHECKING:
@@ -60,4 +61,5 @@ def writes_text(name: str) -> bool:
 def _class_of(source: Source) -> Any:
     source.check_packages()
     module, _, name = FAMILIES[source.family].module.partition(":")
-    return getattr(import_module(module), name)
+    with quiet_espnet():
+        return getattr(import_module(module), name)
