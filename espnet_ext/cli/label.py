@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from espnet_ext.cli.options import AUDIO_FORMAT, TEACHER, Parser, parse_with_config
+from espnet_ext.cli.options import AUDIO_FORMAT, TEACHER, Parser, number, parse_with_config
 from espnet_ext.labels.settings import Settings, add_options
 from espnet_ext.quiet import quiet_espnet
 
@@ -33,9 +33,9 @@ def get_parser() -> Parser:
     parser.add_argument("--config", help="YAML file of the options below, e.g. conf/pseudo_labels.yaml")
     form = parser.add_argument_group("form and filter of the text")
     add_options(form)
-    form.add_argument("--min_sec", type=float, default=0.0, help="Shorter utterances are not heard, seconds")
+    form.add_argument("--min_sec", type=number, default=0.0, help="Shorter utterances are not heard, seconds")
     form.add_argument(
-        "--max_sec", type=float, default=float("inf"), help="Longer utterances are not heard, seconds (default: any)"
+        "--max_sec", type=number, default=float("inf"), help="Longer utterances are not heard, seconds (default: any)"
     )
     form.add_argument(
         "--like",
@@ -59,9 +59,9 @@ def get_parser() -> Parser:
     parser.add_argument(
         "--shard_size", type=int, default=100, help="Number of utterances that are written and resumed together"
     )
-    parser.add_argument("--batch_sec", type=float, default=60.0, help="Most audio in a batch, in seconds")
+    parser.add_argument("--batch_sec", type=number, default=60.0, help="Most audio in a batch, in seconds")
     parser.add_argument(
-        "--max_padding", type=float, default=0.05, help="Most padding in a batch, as a share of its longest utterance"
+        "--max_padding", type=number, default=0.05, help="Most padding in a batch, as a share of its longest utterance"
     )
     parser.add_argument("--audio_format", default="flac", help=AUDIO_FORMAT)
     return parser

@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 
 from espnet_ext.data.sets import DecodingSet
+from espnet_ext.data.tables import read_lines
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 from espnet_ext.labels.form import Form
@@ -152,7 +153,7 @@ def _write(output_dir: Path, data: DecodingSet, judged: Judged) -> list[str]:
     for file in _LISTS:
         path = data.directory / file
         if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = (line for _, line in read_lines(path))
             content[file] = [line for line in lines if line.split(maxsplit=1)[:1] and line.split()[0] in judged.texts]
     content.setdefault("utt2spk", [f"{name} {name}" for name in kept])
     speakers: dict[str, list[str]] = {}

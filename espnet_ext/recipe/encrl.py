@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.config import read_config
+from espnet_ext.data.tables import read_lines
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.recipe.configs import Config
 from espnet_ext.recipe.lineage import checkpoint_digest
@@ -102,7 +103,7 @@ def join_unlabelled(recipe: "Recipe") -> Path:
     options = recipe.options
     source = formatted_set(recipe, "--unlabelled_set", options.unlabelled_set)
     labelled, directory = options.data / (options.train_set + options.sp), options.data / encrl_set(recipe)
-    lengths = [line.split() for line in (source / "utt2num_samples").read_text(encoding="utf-8").splitlines()]
+    lengths = [line.split() for line in _lines(source / "utt2num_samples")]
     shapes = recipe.names.stats_dir / "train" / "speech_shape"
     limits = duration_limits(recipe)
     read = {str(path): file_sha256(path) for path in (source / "wav.scp", labelled / "wav.scp", shapes)}
@@ -123,8 +124,8 @@ def join_unlabelled(recipe: "Recipe") -> Path:
         )
         (filtered / "utt2num_samples").write_text("".join(kept), encoding="utf-8")
         names = {line.split()[0] for line in kept}
-        scp = (source / "wav.scp").read_text(encoding="utf-8").splitlines(keepends=True)
-        (filtered / "wav.scp").write_text("".join(line for line in scp if line.split()[0] in names), encoding="utf-8")
+        scp = [line for line in _lines(source / "wav.scp") if line.split()[0] in names]
+        (filtered / "wav.scp").write_text("".join(f"{line}\n" for line in scp), encoding="utf-8")
         recipe.step("unlabelled_filter", ["utils/fix_data_dir.sh", str(filtered)])
         join = [
             "utils/combine_data.sh",
@@ -139,6 +140,10 @@ def join_unlabelled(recipe: "Recipe") -> Path:
             temporary.write_text(shapes.read_text(encoding="utf-8") + "".join(kept), encoding="utf-8")
         record.finish(["speech_shape", "wav.scp"])
     return directory
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for _, line in read_lines(path)]
 
 
 def command(recipe: "Recipe", told: Path) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import merge, read_config, write_config
+from espnet_ext.data.tables import read_lines
 from espnet_ext.data.text import read_text
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
@@ -95,7 +96,7 @@ def label_training_data(recipe: "Recipe") -> None:
     for source in training_data(recipe):
         labelled = _label(recipe, source, recipe.names.teacher_exp / "labels" / f"{source.name}_labels", False)
         texts = read_text(labelled / "text")
-        known = (line.split()[0] for line in (source / "utt2spk").read_text(encoding="utf-8").splitlines())
+        known = (line.split()[0] for _, line in read_lines(source / "utt2spk"))
         with atomic(source / "text") as temporary:  # stage 4 leaves out what has none
             temporary.write_text("".join(f"{one} {texts.get(one, '')}".rstrip() + "\n" for one in known), "utf-8")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espnet_ext.data.tables import read_lines
 from espnet_ext.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ def formatted_set(recipe: "Recipe", option: str, name: str) -> Path:
             f"{directory.absolute()} is not there: {option} {name} is formatted in stage 3 from data/{name} (wav.scp, "
             "utt2spk, spk2utt, segments if any)"
         )
-    known, own = (
-        {line.split()[0] for line in (one / "utt2spk").read_text(encoding="utf-8").splitlines()}
-        for one in (joined, directory)
-    )
+    known, own = ({line.split()[0] for _, line in read_lines(one / "utt2spk")} for one in (joined, directory))
     if twice := sorted(known & own)[:1]:
         raise UserError(f"{option} {name}: utterance {twice[0]} is in {joined.name} too; rename it")
     return directory
