@@ -119,6 +119,7 @@ def train(recipe: "Recipe") -> None:
     """Stage 11."""
     options, scheduler = recipe.options, Scheduler(recipe.options.model_nj, recipe.say)
     require_data(recipe)
+    recipe.pseudo_labelled = None  # of an earlier call
     read = inputs(recipe) | _statistics(recipe)
     for training in trainings(recipe):
         # What the teacher writes is not known yet.
