@@ -101,8 +101,8 @@ def _read(job: Job, data: DecodingSet, names: Iterable[str]) -> dict[str, tuple[
             raise UserError(f"{path} is no shard of pseudo-labels ({error!r}); delete it, or move it away") from error
     scp = read_2columns_text(data.directory / "wav.scp")
     sources = {name: scp[name] for name in names if name in found}
-    changed, same = changed_audio({name: found[name][1] for name in sources}, sources, data.read)
-    return {name: (found[name][0], same[name]) for name in sources if name not in set(changed)}
+    _, same = changed_audio({name: found[name][1] for name in sources}, sources, data.read)
+    return {name: (found[name][0], audio) for name, audio in same.items()}
 
 
 _worker: dict[str, Any] = {}
