@@ -11,6 +11,7 @@ VERBS = {
     "experiments": "Runs tables of experiments through a recipe, and reports them.",
     "check": "Checks data directories, a corpus, or a teacher.",
     "cache": "Stores a teacher's outputs on disk, so that EncRL runs no teacher.",
+    "label": "Lets a teacher transcribe a set without text, and leaves out what is likely wrong.",
     "derive": "Makes a model of another one: of its layers, pruned, of EncRL, or its tokens alone.",
     "decode": "Decodes data sets with a CTC model; chooses the scores of beam search.",
     "score": "Counts the errors of decoded sets, by sclite or jiwer.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from espnet_ext.conf_dirs import require_config
 from espnet_ext.errors import UserError
+from espnet_ext.recipe import labels
 from espnet_ext.recipe.publish import check_publication, published, publishes
 from espnet_ext.record import Record
 from espnet_ext.teachers.source import FAMILIES, Source
@@ -37,6 +38,7 @@ def check(recipe: "Recipe") -> None:
         if not options.covers(5):  # else when it is done
             check_tokens(recipe)
     if options.covers(1, 11):
+        labels.check(recipe)
         _check_trainings(recipe)
     if options.gpu_inference and options.covers(12):
         check_gpu(recipe, "--gpu_inference true", "--gpu_inference false")

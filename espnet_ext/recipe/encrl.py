@@ -10,10 +10,10 @@ from espnet_ext.config import read_config
 from espnet_ext.data.tables import read_lines
 from espnet_ext.data.text import complete_text
 from espnet_ext.encrl.best import best_file
-from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.recipe.configs import Config
 from espnet_ext.recipe.lineage import checkpoint_digest
+from espnet_ext.recipe.more_audio import duration_limits, formatted_set
 from espnet_ext.recipe.processes import locked
 from espnet_ext.record import Record
 
@@ -107,21 +107,11 @@ def cache_teacher(recipe: "Recipe", told: Path, train: str) -> list[str]:
 def join_unlabelled(recipe: "Recipe") -> Path:
     """Makes the training set and --unlabelled_set one; returns its directory."""
     options = recipe.options
-    source = options.data / options.unlabelled_set
+    source = formatted_set(recipe, "--unlabelled_set", options.unlabelled_set)
     labelled, directory = options.data / (options.train_set + options.sp), options.data / encrl_set(recipe)
-    if not (source / "utt2num_samples").is_file():
-        raise UserError(
-            f"{source.absolute()} is not there: --unlabelled_set {options.unlabelled_set} is formatted in "
-            f"stage 3 from data/{options.unlabelled_set} (wav.scp, utt2spk, spk2utt, segments if any)"
-        )
-    known = {line.split()[0] for line in _lines(labelled / "utt2spk")}
     lengths = [line.split() for line in _lines(source / "utt2num_samples")]
-    if twice := next((name for name, _ in lengths if name in known), None):
-        raise UserError(
-            f"--unlabelled_set {options.unlabelled_set}: utterance {twice} is in {labelled.name} too; rename it"
-        )
     shapes = recipe.names.stats_dir / "train" / "speech_shape"
-    limits = [float(options.asr.get(f"{kind}_wav_duration", value)) for kind, value in (("min", 0.1), ("max", 20))]
+    limits = duration_limits(recipe)
     files = (source / "wav.scp", labelled / "wav.scp", labelled / "text", shapes)
     read = {str(path): file_sha256(path) for path in files}
     with locked(options.data / f".{directory.name}.lock", waiting=lambda: None):  # several runs may share the data

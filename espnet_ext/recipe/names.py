@@ -135,6 +135,15 @@ class Names:
         return self.options.teacher if self.has_foreign_teacher else str(self.teacher_model)
 
     @cached_property
+    def labels_tag(self) -> str:
+        """What tells students of pseudo-labels from others."""
+        options = self.options
+        if not options.pseudo_label_sets:
+            return ""
+        tag = _config_tag(options.pseudo_label_config, "pseudo_labels") + _clean(options.pseudo_label_args)
+        return f"_labels_{'_'.join(options.pseudo_label_sets)}{tag}"
+
+    @cached_property
     def encrl_tag(self) -> str:
         """What tells this EncRL from another one, but for its students."""
         options = self.options
@@ -195,12 +204,12 @@ class Names:
         config, args = getattr(options, f"{step}_config"), getattr(options, f"{step}_args")
         checkpoint = options.encrl_checkpoint.removesuffix(".pth")
         tag = {
-            "scratch": "scratch",
+            "scratch": "scratch" + (self.teacher_tag if self.labels_tag else ""),
             "encrl": self.encrl_tag + (checkpoint and f"_{checkpoint}"),
             "teacher": ("teacher" if options.layer_selection == "last" else f"teacher_{options.layer_selection}")
             + self.teacher_tag,
         }[source]
-        tag += _config_tag(config, step)
+        tag += _config_tag(config, step) + self.labels_tag
         exp_dir = self._directory(f"asr_{name}_{tag}_{self.suffix}{_clean(args)}{options.sp}")
         configs = (options.student_config(name), *map(options.located, config))
         return Model(name, source, exp_dir, options.inference_asr_model, configs, args, differs)
@@ -214,11 +223,17 @@ class Names:
             + ("unlabelled_set", "finetune_config", "finetune_args"),
         }
         relevant["layers"] = (*relevant["teacher"], "layer_selection", "finetune_config", "finetune_args")
+        if kind != "teacher" and self.labels_tag:
+            labels = ("pseudo_label_sets", "pseudo_label_config", "pseudo_label_args")
+            relevant[kind] = tuple(dict.fromkeys((*relevant["teacher"], *relevant[kind], *labels)))
         found = {}
         for name in (*relevant[kind], "conf_dir", "seed", "speed_perturb_factors", "nbpe", "token_type"):
             value: Any = getattr(self.options, name)
             if name.endswith("_config"):
-                value = _config_tag(value, name.removesuffix("_config")).strip("_")
+                default = {"pseudo_label_config": "pseudo_labels"}.get(name, name.removesuffix("_config"))
+                value = _config_tag(value, default).strip("_")
+            elif isinstance(value, tuple):
+                value = " ".join(value)
             if value not in ("", "conf"):
                 found[name] = str(value)
         return found

@@ -115,6 +115,17 @@ class Options:
     unlabelled_set: str = _option(
         "", "Name of a set without transcripts (data/<name>, no file text) that joins the training set in EncRL."
     )
+    pseudo_label_sets: Words = _option(
+        (),
+        "Names of sets that the teacher transcribes, for finetuning and training from scratch. They join the training "
+        "set; the training set or the validation set itself may be among them.",
+    )
+    pseudo_label_config: Words = _option(
+        (), "Config of the form and the filter of pseudo-labels (default: <conf_dir>/pseudo_labels.yaml)."
+    )
+    pseudo_label_args: str = _option(
+        "", 'Options for encrl label, e.g. "--min_confidence 0.8". They overwrite --pseudo_label_config.'
+    )
     lang: str = _option("noinfo", "Language of the corpus, in names of directories.")
     token_type: str = _option(
         "bpe",
@@ -259,16 +270,45 @@ class Options:
         if self.feats_type != "raw":
             raise UserError(f"--feats_type {self.feats_type}: EncRL computes features from audio; use raw")
         require_directory(self.conf_dir)
-        for name in ("teacher", "encrl", "finetune", "scratch"):
+        for name in ("teacher", "encrl", "finetune", "scratch", "pseudo_label"):
             for path in getattr(self, f"{name}_config"):
                 require_config(f"--{name}_config", path, self.conf_dir)
             if not getattr(self, f"{name}_config"):
-                setattr(self, f"{name}_config", (f"{self.conf_dir}/{name}.yaml",))
+                file = "pseudo_labels" if name == "pseudo_label" else name
+                setattr(self, f"{name}_config", (f"{self.conf_dir}/{file}.yaml",))
+        self._check_labels()
         self.inference_nj = self.inference_nj or self.nj
         if self.decoder == "espnet":
             self.inference_config = self.inference_config or f"{self.conf_dir}/decode.yaml"
         if self.inference_config:
             require_config("--inference_config", self.inference_config, self.conf_dir)
+
+    def _check_labels(self) -> None:
+        """Checks which sets the teacher transcribes; tokens are made of its text where there is no other."""
+        if wrong := next((name for name in self.pseudo_label_sets if name in self.test_sets), None):
+            raise UserError(
+                f"--pseudo_label_sets: {wrong} is one of --test_sets; scored by the teacher's own text, it measures "
+                "nothing: leave it out of one of them"
+            )
+        if self.labels_itself and not self.teacher:
+            raise UserError(
+                f"--pseudo_label_sets: {self.labels_itself[0]} cannot train the teacher that transcribes it; give a "
+                "--teacher that is there"
+            )
+        if self.train_set in self.labels_itself:
+            for name in ("bpe_train_text", "lm_train_text"):
+                if self.asr.get(name, f"data/{self.train_set}/text") == f"data/{self.train_set}/text":
+                    self.asr[name] = str(self.data / (self.train_set + self.sp) / "text")
+
+    @property
+    def labels_itself(self) -> list[str]:
+        """Training and validation set, where the teacher transcribes them."""
+        return [name for name in (self.train_set, self.valid_set) if name in self.pseudo_label_sets]
+
+    @property
+    def labels_more(self) -> list[str]:
+        """Sets that join the training set with the text of the teacher."""
+        return [name for name in dict.fromkeys(self.pseudo_label_sets) if name not in self.labels_itself]
 
     def located(self, path: str) -> str:
         """Returns the file, or `FILE#SECTION`, that the path of a configuration stands for."""
@@ -294,8 +334,8 @@ class Options:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether anything is made of the teacher; students from scratch are not."""
-        return not self.students or self.student_source != ("scratch",)
+        """Whether anything is made of the teacher; students from scratch are not, unless it writes their labels."""
+        return not self.students or self.student_source != ("scratch",) or bool(self.pseudo_label_sets)
 
     @property
     def data(self) -> Path:

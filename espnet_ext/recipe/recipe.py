@@ -15,6 +15,7 @@ from espnet_ext.errors import UserError
 from espnet_ext.recipe import checks, data, decode, publish, results, train
 from espnet_ext.recipe.digests import AudioDigests
 from espnet_ext.recipe.display import Terminal
+from espnet_ext.recipe.labels import TrainingSet
 from espnet_ext.recipe.lineage import find_encrl
 from espnet_ext.recipe.names import Model, Names
 from espnet_ext.recipe.options import Options
@@ -34,6 +35,7 @@ class Recipe:
         encrl_exp: the EncRL training that its students start from.
         models: its models, the teacher first.
         terminal: what shows the run.
+        pseudo_labelled: what students are trained on with pseudo-labels, as soon as stage 11 has it.
     """
 
     def __init__(self, options: Options):
@@ -43,6 +45,7 @@ class Recipe:
         self.encrl_exp = find_encrl(self.names)
         self.models = self.names.models(self.encrl_exp)
         self.terminal = Terminal()
+        self.pseudo_labelled: TrainingSet | None = None
         self.say = self.terminal.say
         self.log_dir = Path(options.expdir, "log")
         self.audio = AudioDigests(self.log_dir / "audio_digests.json")

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from espnet_ext.errors import UserError
+from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.source import ESPNET, FAMILIES, Source
 
 if TYPE_CHECKING:
@@ -70,7 +71,22 @@ def bpe_model(name: str) -> bytes:
     return _class_of(source).bpe_model(source.location, **source.options)
 
 
+def writes_text(name: str) -> bool:
+    """Tells whether a teacher transcribes, by its files; the model is not loaded. In doubt it does.
+
+    Args:
+        name: see `load_teacher`.
+
+    Raises:
+        UserError: no such family, option or model, or a package is missing.
+    """
+    source = Source.parse(name)
+    tell = getattr(_class_of(source), "writes_text", None)
+    return tell is None or tell(source.location, **source.options)
+
+
 def _class_of(source: Source) -> Any:
     source.check_packages()
     module, _, name = FAMILIES[source.family].module.partition(":")
-    return getattr(import_module(module), name)
+    with quiet_espnet():
+        return getattr(import_module(module), name)

@@ -37,8 +37,9 @@ class Transcript:
 
     Attributes:
         text: words, as the model writes them.
-        confidence: geometric mean of the probabilities of what was chosen, of the frames (CTC) or of the tokens
-            (decoder), in [0, 1]; None where the library does not tell.
+        confidence: in [0, 1]. CTC: mean of the largest posterior over the frames where that is not the blank's, as
+            blanks are sure nearly everywhere. Decoder: geometric mean of the probabilities of the tokens. None: there
+            is no text, or the library does not tell.
     """
 
     text: str
@@ -260,6 +261,7 @@ class Teacher(ABC):
         found = []
         for row, frames in enumerate(outputs.lengths.tolist()):
             ids = [token for token, _ in groupby(best[row, :frames].tolist()) if token != self.tokens.blank]
-            confidence = scores[row, :frames].mean().exp().item() if frames else None
+            spoken = scores[row, :frames][best[row, :frames] != self.tokens.blank]
+            confidence = spoken.exp().mean().item() if len(spoken) else None
             found.append(Transcript(self.text(ids), confidence))
         return found

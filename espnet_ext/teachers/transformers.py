@@ -6,6 +6,7 @@ gives the frames, and the decoder the text.
 """
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,6 +136,18 @@ class TransformersTeacher(SignalTeacher):
         """See `Teacher.bpe_model`."""
         return sentencepiece_model(_tokenizer(find_directory(location, language), None), f"transformers:{location}")
 
+    @staticmethod
+    def writes_text(location: str, language: str | None = None) -> bool:
+        """Tells whether `makes_text` will be, of a model that is not loaded; see `load`."""
+        import transformers
+
+        directory = find_directory(location, language)
+        try:
+            config = transformers.AutoConfig.from_pretrained(directory)
+        except (OSError, ValueError, KeyError):
+            return True  # `load` says what is wrong
+        return _class_of(config) is not transformers.AutoModel and _tokenizer(directory, None) is not None
+
     def forward(self, signals: Sequence[Tensor], names: Sequence[str]) -> Outputs:
         """See `SignalTeacher.forward`."""
         wanted = [name for name in names if name.startswith("layer:")]
@@ -175,19 +188,25 @@ class TransformersTeacher(SignalTeacher):
         """See `Teacher.transcribe`; of a model with a decoder by its `generate`."""
         if not self.has_decoder or not self.makes_text:
             return super().transcribe(signals, sample_rate_hz, utt_ids)
-        return [Transcript(self._generate(signal, sample_rate_hz), None) for signal in signals]
+        return [self._generate(signal, sample_rate_hz) for signal in signals]
 
     @torch.inference_mode()
-    def _generate(self, signal: Tensor, sample_rate_hz: int | None) -> str:
+    def _generate(self, signal: Tensor, sample_rate_hz: int | None) -> Transcript:
         signal, _ = self._at_own_rate(signal[None], torch.tensor([len(signal)], device=signal.device), sample_rate_hz)
         self.to(signal.device)
         options = {} if self.language is None else {"language": self.language}
-        texts = []
+        texts, scores = [], []
         for part in signal[0].split(self.window or max(1, signal.size(1))):
             if len(part) >= self.min_samples:
-                ids = self.model.generate(**self._extract([part]), **options)
-                texts += self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        return " ".join(text.strip() for text in texts)
+                found = self.model.generate(
+                    **self._extract([part]), return_dict_in_generate=True, output_scores=True, **options
+                )
+                texts += self.tokenizer.batch_decode(found.sequences, skip_special_tokens=True)
+                scores += self.model.compute_transition_scores(
+                    found.sequences, found.scores, getattr(found, "beam_indices", None), normalize_logits=True
+                )[0].tolist()
+        text = " ".join(text.strip() for text in texts)
+        return Transcript(text, math.exp(sum(scores) / len(scores)) if text and scores else None)
 
     def _extract(self, signals: Sequence[Tensor]) -> dict[str, Tensor]:
         """Makes what the model takes of audio, by the model's own feature extractor."""

@@ -7,7 +7,7 @@ from espnet2.tasks.asr import ASRTask
 import espnet_ext.autoload  # noqa: F401
 from espnet_ext.config import check_keys, option_names, write_config
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.data import statistics_config
+from espnet_ext.recipe.statistics import statistics_config
 from espnet_ext.recipe.train import trainings
 from tests.recipes.runs import recipe
 from tests.recipes.tiny_conf import write_tiny_conf

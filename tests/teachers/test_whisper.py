@@ -137,6 +137,14 @@ def test_text_is_that_of_the_decoder(openai, ctranslate2, transformers_whisper, 
         inputs = processor(signal.numpy(), sampling_rate=16000, return_tensors="pt")
         ids = model.generate(**inputs, **({"language": language} if language else {}))
         assert found.text == processor.batch_decode(ids, skip_special_tokens=True)[0].strip() != ""
+        told = {"language": language} if language else {}
+        whole = model.generate(
+            **inputs, **told, return_dict_in_generate=True
+        ).sequences  # with what the decoder is told
+        with torch.no_grad():
+            logits = model(**inputs, decoder_input_ids=whole[:, :-1]).logits[0, -ids.size(1) :]
+        chosen = logits.log_softmax(dim=-1).gather(1, ids[0, :, None])
+        assert found.confidence == pytest.approx(chosen.mean().exp().item(), rel=1e-3)
 
 
 def test_identity_is_of_the_file_that_is_read(openai, ctranslate2):
