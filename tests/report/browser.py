@@ -13,15 +13,15 @@ MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 class Browser:
-    """One page in a browser with an empty profile."""
+    """One page in a browser with an empty profile, started with further `words` on its command line."""
 
-    def __init__(self, profile: Path):
+    def __init__(self, profile: Path, *words: str):
         self._driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
         for line in self._driver.stdout:
             if found := re.search(r"started successfully on port (\d+)", line):
                 break
         self._address = f"http://127.0.0.1:{found[1]}/session"
-        words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        words = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", *words)
         options = {"binary": shutil.which("chromium"), "args": [*words, f"--user-data-dir={profile}"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self._address += "/" + self._post("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
@@ -32,11 +32,11 @@ class Browser:
         self._driver.terminate()
         self._driver.wait()
 
-    def open(self, page: Path, width: int, height: int) -> None:
-        """Shows a file in a window of `width` x `height` CSS pixels."""
+    def open(self, page: Path | str, width: int, height: int) -> None:
+        """Shows a file or an address in a window of `width` x `height` CSS pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self._post("/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": size})
-        self._post("/url", {"url": page.absolute().as_uri()})
+        self.command("Emulation.setDeviceMetricsOverride", **size)
+        self._post("/url", {"url": page if isinstance(page, str) else page.absolute().as_uri()})
 
     def run(self, script: str) -> Any:
         """Returns the value of an expression in the page."""
@@ -44,8 +44,15 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Clicks an element as a user does, so it must be visible."""
-        element = self._post("/element", {"using": "css selector", "value": selector})
-        self._post(f"/element/{next(iter(element.values()))}/click", {})
+        self._post(f"{self._find(selector)}/click", {})
+
+    def type(self, selector: str, text: str) -> None:
+        """Types into an element; into one for files, a path chooses that file."""
+        self._post(f"{self._find(selector)}/value", {"text": text})
+
+    def command(self, name: str, **values: Any) -> Any:
+        """Runs a command of the DevTools protocol."""
+        return self._post("/goog/cdp/execute", {"cmd": name, "params": values})
 
     def hover(self, x: float, y: float) -> None:
         """Moves the mouse to a place of the window."""
@@ -55,6 +62,10 @@ class Browser:
     def complaints(self) -> list[str]:
         """Returns what the page wrote to its console since the last call."""
         return [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
+
+    def _find(self, selector: str) -> str:
+        element = self._post("/element", {"using": "css selector", "value": selector})
+        return f"/element/{next(iter(element.values()))}"
 
     def _post(self, path: str, content: dict) -> Any:
         request = urllib.request.Request(self._address + path, json.dumps(content).encode())
