@@ -6,6 +6,7 @@ Hub, as a static Space. It transcribes as `encrl transcribe` does: the same wind
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -51,9 +52,13 @@ def write_demo(onnx_dirs: Mapping[str, Path], output_dir: Path, title: str = "Sp
         title: of the page.
 
     Raises:
-        UserError: no exported file, students of different sampling rates, or no ONNX Runtime for the web.
+        UserError: a name that can be no file's, no exported file, students of different sampling rates, or no ONNX
+            Runtime for the web.
     """
     check_ours(output_dir)
+    for name in onnx_dirs:
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise UserError(f"--names {name}: give a name of letters, digits, '-', '_' and '.'")
     archive = runtime_archive()
     partial = make_beside(output_dir)
     try:
@@ -123,8 +128,8 @@ def _downloads() -> Path:
 
 def _fetch(path: Path) -> None:
     remedy = (
-        f"on a machine with a network, `npm pack {PACKAGE}` makes {path.name}; put it at {path} (Debian/Ubuntu: apt-get "
-        "install npm)"
+        f"on a machine with a network `npm pack {PACKAGE}` makes {path.name}; put it at {path} (npm on Debian/Ubuntu: "
+        "apt-get install npm)"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:

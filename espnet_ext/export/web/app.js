@@ -1,12 +1,12 @@
-import { readFile, record, wav } from "./audio.js";
+import { joined, readFile, record, wav } from "./audio.js";
 
 const at = (id) => document.getElementById(id);
-const make = (tag, attributes, ...children) => {
+const say = (text) => (at("status").textContent = text);
+function make(tag, attributes, ...children) {
   const element = Object.assign(document.createElement(tag), attributes);
   element.append(...children);
   return element;
-};
-const say = (text) => (at("status").textContent = text);
+}
 
 const students = await (await fetch("students.json")).json();
 const rate = students[0].sample_rate; // the same for all
@@ -14,12 +14,11 @@ const cards = new Map(); // by name
 const worker = new Worker("worker.js", { type: "module" });
 worker.postMessage({ kind: "load", students });
 let number = 0; // of the recording that is shown
-let blocks = []; // its samples
-let peaks = []; // of a hundredth of a second each
-let stop = null; // ends the recording, while there is one
+let [blocks, peaks] = [[], []]; // its samples; the largest of each hundredth of a second
+let [frame, stop] = [null, null]; // the next drawing; what ends the recording, while there is one
 
 for (const student of students) {
-  const box = make("input", { type: "checkbox", checked: true, onchange: () => stop || transcribe(joined()) });
+  const box = make("input", { type: "checkbox", checked: true, onchange: () => stop || transcribe(joined(blocks)) });
   const [facts, text] = ["facts", "text"].map((className) => make("p", { className }));
   const article = make("article", { id: `card-${student.name}` }, make("h2", {}, student.name), facts, text);
   at("students").append(make("label", {}, box, student.name));
@@ -28,14 +27,12 @@ for (const student of students) {
 }
 
 function tell({ student, facts, text }, words = [], rtf = null) {
-  const parts = [`${(student.bytes / 1e6).toFixed(2)} MB`];
-  if (student.wer !== null) parts.push(`WER ${student.wer.toFixed(1)} % on ${student.data}`);
-  if (rtf !== null) parts.push(`RTF ${rtf.toFixed(4)}`);
-  facts.textContent = parts.join(" · ");
+  const wer = student.wer === null ? "" : ` · WER ${student.wer.toFixed(1)} % on ${student.data}`;
+  facts.textContent = `${(student.bytes / 1e6).toFixed(2)} MB${wer}${rtf === null ? "" : ` · RTF ${rtf.toFixed(4)}`}`;
   text.replaceChildren(...words.flatMap((word) => {
-    const ruby = make("ruby", {}, word.text, make("rt", { ariaHidden: "true" }, word.start.toFixed(1)));
-    Object.assign(ruby.dataset, word);
-    return [ruby, " "];
+    const element = make("span", {}, word.text, make("small", { ariaHidden: "true" }, word.start.toFixed(1)));
+    Object.assign(element.dataset, word);
+    return [element, " "];
   }));
 }
 
@@ -57,26 +54,18 @@ function add(samples, last = false) {
     peaks.push(samples.subarray(i, i + step).reduce((most, value) => Math.max(most, Math.abs(value)), 0));
   }
   worker.postMessage({ kind: "audio", number, samples, last });
-  draw();
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(draw);
 }
 
-function transcribe(samples) {
-  begin();
+function end(samples) {
   add(samples, true);
-  play();
-}
-
-function play() {
   URL.revokeObjectURL(at("player").src);
-  at("player").src = URL.createObjectURL(wav(joined(), rate));
+  at("player").src = URL.createObjectURL(wav(joined(blocks), rate));
   at("player").hidden = false;
 }
 
-function joined() {
-  const samples = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0));
-  blocks.reduce((place, block) => (samples.set(block, place), place + block.length), 0);
-  return samples;
-}
+const transcribe = (samples) => (begin(), end(samples));
 
 function draw() {
   const canvas = at("wave");
@@ -98,18 +87,17 @@ worker.onmessage = ({ data }) => {
   if (data.kind === "loaded") {
     at("record").disabled = at("file").disabled = false;
     say("Record something, or choose an audio file.");
-  } else if (data.kind === "failed") say(`${data.name} fails: ${data.message}`);
+  } else if (data.kind === "failed") (cards.get(data.name)?.text ?? at("status")).textContent = `Error: ${data.message}`;
   else if (data.number !== number) return; // of an earlier recording
   else if (data.kind === "finished") say(`Finished: ${(peaks.length / 100).toFixed(1)} s of audio`);
   else {
-    tell(cards.get(data.name), data.words, (data.seconds * rate) / (data.done * data.samples));
+    tell(cards.get(data.name), data.words, (data.seconds * rate) / (data.done * data.samples) || null);
     if (data.done < 1) say(`${data.name}: ${(100 * data.done).toFixed(0)} %`);
   }
 };
 
 at("file").onchange = async ({ target }) => {
   const [file] = target.files;
-  if (!file) return;
   say(`Reading ${file.name}`);
   try {
     transcribe(await readFile(file, rate));
@@ -125,8 +113,7 @@ at("record").onclick = async () => {
     if (stop) {
       await stop();
       stop = null;
-      add(new Float32Array(0), true);
-      play();
+      end(new Float32Array(0));
     } else {
       begin();
       stop = await record(rate, (samples) => add(samples));
@@ -141,11 +128,13 @@ at("record").onclick = async () => {
 };
 
 // Words and sound find each other.
-at("results").onclick = ({ target }) => (at("player").currentTime = target.closest("ruby")?.dataset.start ?? at("player").currentTime);
-at("player").ontimeupdate = () => {
-  const now = at("player").currentTime;
-  for (const word of document.querySelectorAll("ruby")) {
-    word.classList.toggle("said", word.dataset.start <= now && now < word.dataset.end);
+at("results").onclick = ({ target }) => {
+  const word = target.closest("[data-start]");
+  if (word) at("player").currentTime = word.dataset.start;
+};
+at("player").ontimeupdate = ({ target }) => {
+  for (const word of document.querySelectorAll("[data-start]")) {
+    word.classList.toggle("said", word.dataset.start <= target.currentTime && target.currentTime < word.dataset.end);
   }
 };
 addEventListener("resize", draw);

@@ -5,7 +5,7 @@ const BLANK = 0;
 
 /** One recogniser on one recording, which may grow. */
 export class Transcriber {
-  /** Takes `best`, which gives the best token of each frame of (samples,) audio, and what students.json says of it. */
+  /** Takes `best`, from audio to the best token of each frame and the seconds it took, and what students.json says. */
   constructor(best, student) {
     Object.assign(this, { best, student, start: 0, decided: [], rest: [], seconds: 0 });
     this.half = student.overlap / student.frame_samples / 2;
@@ -15,7 +15,7 @@ export class Transcriber {
   async *update(audio) {
     const { window, overlap } = this.student;
     for (; audio.length - this.start >= window; this.start += window - overlap) {
-      const [ids, seconds] = await this.timed(audio.subarray(this.start, this.start + window));
+      const [ids, seconds] = await this.best(audio.subarray(this.start, this.start + window));
       const path = this.join(ids);
       const ended = (this.start + window) / this.student.frame_samples - this.half - this.decided.length;
       this.decided.push(...path.slice(0, Math.max(0, ended)));
@@ -23,21 +23,12 @@ export class Transcriber {
       this.seconds += seconds;
       yield this.result(this.rest, (this.start + window) / audio.length, this.seconds);
     }
-    // What is left beyond the overlap has been in no window yet.
-    if (audio.length - this.start <= (this.start ? overlap : 0)) {
-      yield this.result(this.rest, 1, this.seconds);
-      return;
-    }
-    const [ids, seconds] = await this.timed(audio.subarray(this.start));
-    yield this.result(this.join(ids), 1, this.seconds + seconds);
+    const isNew = audio.length - this.start > (this.start ? overlap : 0); // has been in no window yet
+    const [ids, seconds] = isNew ? await this.best(audio.subarray(this.start)) : [[], 0];
+    yield this.result(isNew ? this.join(ids) : this.rest, 1, this.seconds + seconds);
   }
 
-  async timed(speech) {
-    const before = performance.now();
-    return [await this.best(speech), (performance.now() - before) / 1000];
-  }
-
-  // Returns what follows the decided frames. Of an overlap the first half is the earlier window's, the second the later's.
+  // Returns what follows the decided frames. Of an overlap the first half is the earlier window's.
   join(ids) {
     const first = this.start / this.student.frame_samples;
     const kept = first ? first + this.half : 0;

@@ -9,13 +9,11 @@ export function groupWords(tokens, frameSec, tokenType) {
   let word = null;
   for (const [text, first, last] of surfaces(tokens, tokenType)) {
     for (const part of text.match(/\s+|\S+/gu) ?? []) {
-      if (/^\s/u.test(part)) {
-        word = null;
-        continue;
+      if (/^\s/u.test(part)) word = null;
+      else {
+        if (!word) words.push((word = { text: "", start: first * frameSec, end: 0 }));
+        Object.assign(word, { text: word.text + part, end: (last + 1) * frameSec });
       }
-      if (!word) words.push((word = { text: "", start: first * frameSec, end: 0 }));
-      word.text += part;
-      word.end = (last + 1) * frameSec;
     }
   }
   return words;
@@ -23,13 +21,11 @@ export function groupWords(tokens, frameSec, tokenType) {
 
 // Yields pieces of the text, each with the frames in which its first and its last token begin.
 function* surfaces(tokens, tokenType) {
-  if (tokenType === "bpe") {
-    yield* sentencepiece(tokens);
-    return;
-  }
-  for (const [number, [token, frame]] of tokens.entries()) {
-    if (tokenType === "char" && token === "<space>") yield [" ", frame, frame];
-    else yield [tokenType === "word" && number ? ` ${token}` : token, frame, frame];
+  if (tokenType === "bpe") return yield* sentencepiece(tokens);
+  let before = "";
+  for (const [token, frame] of tokens) {
+    yield [tokenType === "char" && token === "<space>" ? " " : before + token, frame, frame];
+    if (tokenType === "word") before = " ";
   }
 }
 

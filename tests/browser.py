@@ -1,15 +1,34 @@
 """A headless Chromium by the WebDriver protocol of its chromedriver (www.w3.org/TR/webdriver2)."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("chromium", "chromedriver")
-MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
+import pytest
+
+from espnet_ext.files import locked
+
+_PACKAGES = {"chromium": "chromium", "chromedriver": "chromium-driver"}  # Debian's, by program
+_INSTALL = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
+
+
+def require_browser() -> None:
+    """Installs Chromium where it is missing and that may be done; skips the test where it stays missing."""
+    with locked(Path(tempfile.gettempdir()) / f"chromium.{os.geteuid()}.lock"):  # of tests that run at once
+        if _missing() and os.geteuid() == 0 and shutil.which("apt-get"):
+            subprocess.run(["sh", "-c", f"{_INSTALL} {' '.join(_missing())}"], stdin=subprocess.DEVNULL)
+    if _missing():
+        pytest.skip(f"not found; as root: apt-get install {' '.join(_missing())}")
+
+
+def _missing() -> list[str]:
+    return [package for program, package in _PACKAGES.items() if shutil.which(program) is None]
 
 
 class Browser:
@@ -49,6 +68,11 @@ class Browser:
     def type(self, selector: str, text: str) -> None:
         """Types into an element; into one for files, a path chooses that file."""
         self._post(f"{self._find(selector)}/value", {"text": text})
+
+    def label(self, selector: str) -> str:
+        """Returns the name of an element as a screen reader says it."""
+        with urllib.request.urlopen(f"{self._address}{self._find(selector)}/computedlabel", timeout=60) as answer:
+            return json.load(answer)["value"]
 
     def command(self, name: str, **values: Any) -> Any:
         """Runs a command of the DevTools protocol."""
