@@ -1,5 +1,6 @@
 """What the folder for sherpa-onnx holds beside the models. No torch, no sherpa-onnx."""
 
+GRAPH = "graph.fst"
 COMMAND = "sherpa-onnx-offline --tokens=tokens.txt --omnilingual-asr-model=model.int8.onnx"
 EXAMPLE = '''#!/usr/bin/env python3
 """Transcribes wav files. Needs: pip install sherpa-onnx soundfile"""

@@ -85,7 +85,10 @@ def test_a_page_for_each_student_and_one_for_all(tmp_path):
     one, other = "exp/asr_e1_encrl_raw_en_char/demo", "exp/asr_e2_encrl_raw_en_char/demo"
     assert shown(tmp_path, "e1", "encrl") == {one: ["e1"]}
     assert shown(tmp_path, "e1 e2", "encrl") == {one: ["e1"], other: ["e2"], "exp/demo": ["e1", "e2"]}
-    assert shown(tmp_path, "e1", "encrl teacher")["exp/demo"] == ["asr_e1_encrl_raw_en_char", "asr_e1_teacher_raw_en_char"]
+    assert shown(tmp_path, "e1", "encrl teacher")["exp/demo"] == [
+        "asr_e1_encrl_raw_en_char",
+        "asr_e1_teacher_raw_en_char",
+    ]
 
 
 def test_without_a_page_the_rest_of_the_stage_is_done(tmp_path, capsys):
