@@ -1,15 +1,19 @@
 """A decoding graph for sherpa-onnx: the words of a text and an n-gram, as `encrl decode --search lexicon` has them.
 
-The graph is T o (L o G) of Miao et al. 2015 (EESEN): G the n-gram, L the spelling of words with the model's tokens, T the
+The graph is T o (L o G) of Miao et al. 2015 (EESEN): G is the n-gram, L spells words with the model's tokens, T is the
 topology of CTC. sherpa-onnx searches it for the best path (its option `ctc.graph`), and makes text of the tokens on the
 path, so the graph has no output labels. Input labels are ids of tokens plus 1; 0 is no token.
 """
 
 import math
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espnet_ext.config import read_config
 from espnet_ext.decode.beam import BeamOptions, spell
 from espnet_ext.decode.model import CTCModel
 from espnet_ext.errors import UserError, require
@@ -50,12 +54,11 @@ def write_graph(model: CTCModel, words: Sequence[str], options: BeamOptions, pat
     spelled = {word: [ids[token] for token in pieces] for word, pieces in spell(model, words).items()}
     backoff = len(tokens) + 1
     grammar = kaldifst.compile(_text(*_grammar(list(spelled), options)), acceptor=True)
-    lexicon = kaldifst.compile("\n".join(_lexicon(spelled, ids.get(_SPACE), backoff)), acceptor=False)
+    silence = next((ids[token] for token in (_SPACE, "▁") if token in ids), None)
+    lexicon = kaldifst.compile("\n".join(_lexicon(spelled, silence, _SPACE in ids, backoff)), acceptor=False)
     kaldifst.arcsort(lexicon, sort_type="olabel")
     kaldifst.arcsort(grammar, sort_type="ilabel")
     composed = kaldifst.compose(lexicon, grammar)
-    if composed.start < 0:
-        raise UserError(f"--lm {options.lm} has none of the words of the lexicon")
     # Of tokens alone: each sequence of them is one of words, which is what lets it be determinised.
     spellings = kaldifst.determinize(kaldifst.compile(_text(*_states(composed)), acceptor=True))
     kaldifst.minimize(spellings)
@@ -63,6 +66,20 @@ def write_graph(model: CTCModel, words: Sequence[str], options: BeamOptions, pat
     with atomic(path) as temporary:
         graph.write(str(temporary))
     return len(spelled)
+
+
+def read_search(config: Path | None, lm: Path | None) -> BeamOptions:
+    """Returns the options of a search: of a configuration of `encrl decode`, with another n-gram if one is given.
+
+    Raises:
+        UserError: the configuration is none of a search over words.
+    """
+    values = read_config(config) if config else {"search": "lexicon"}
+    if values.get("search") != "lexicon":
+        raise UserError(f"--search_config {config}: a graph needs a configuration with 'search: lexicon'")
+    known = {name: values[name] for name in BeamOptions.__dataclass_fields__ if name in values}
+    lm = lm or (Path(known["lm"]) if known.get("lm") else None)
+    return BeamOptions(**known | {"lm": lm and find_arpa(lm)})
 
 
 def find_arpa(lm: Path) -> Path:
@@ -102,6 +119,8 @@ def _grammar(words: Sequence[str], options: BeamOptions) -> tuple[dict[int, list
         label, cost = int(fields[2]), weight * float(fields[4]) if len(fields) > 4 else 0.0
         arcs.setdefault(state, []).append((label, int(fields[1]), cost + (0.0 if label == backoff else per_word)))
     known = {label for found in arcs.values() for label, _, _ in found}
+    if not known - {backoff}:
+        raise UserError(f"--lm {options.lm} has none of the words of the lexicon")
     others = [label for label in range(1, backoff) if label not in known]
     for state, found in arcs.items():
         arcs[state] = [arc for arc in found if arc[0] != unknown]
@@ -111,8 +130,6 @@ def _grammar(words: Sequence[str], options: BeamOptions) -> tuple[dict[int, list
 
 def _arpa(words: Sequence[str], lm: Path) -> list[str]:
     """Returns the lines of the n-gram as an automaton, of Kaldi's arpa2fst."""
-    import tempfile
-
     import kaldilm
 
     symbols = ["<eps>", *words, "#0", _UNKNOWN, "<s>", "</s>"]
@@ -120,22 +137,40 @@ def _arpa(words: Sequence[str], lm: Path) -> list[str]:
         table.writelines(f"{symbol} {number}\n" for number, symbol in enumerate(symbols))
         table.flush()
         try:
-            text = kaldilm.arpa2fst(
-                input_arpa=str(find_arpa(lm)), disambig_symbol="#0", read_symbol_table=table.name, max_arpa_warnings=0
-            )
+            with _quiet():
+                text = kaldilm.arpa2fst(
+                    input_arpa=str(lm), disambig_symbol="#0", read_symbol_table=table.name, max_arpa_warnings=0
+                )
         except RuntimeError as error:
             raise UserError(f"--lm {lm}: {error}") from error
     return [line for line in text.splitlines() if line.strip()]
 
 
-def _lexicon(spelled: Mapping[str, Sequence[int]], space: int | None, backoff: int) -> Iterator[str]:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what C++ code writes to the error output."""
+    before = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def _lexicon(spelled: Mapping[str, Sequence[int]], silence: int | None, spaced: bool, backoff: int) -> Iterator[str]:
     """Yields the lines of a transducer from tokens to words, in OpenFst's text format.
 
-    Words of single letters end with a space, the last one of an utterance need not.
+    Args:
+        spelled: labels of the tokens of each word.
+        silence: label of a token that may stand between words any number of times; None for none.
+        spaced: it is the last token of each word, which the last word of an utterance may lack.
+        backoff: label of the n-gram's steps to a shorter history.
     """
-    before, after, states = 0, (0 if space is None else 1), 2
+    before, after, states = 0, int(spaced), 2
     for number, pieces in enumerate(spelled.values(), 1):
-        state, pieces = before, pieces if space is None else pieces[:-1]
+        state, pieces = before, pieces[:-1] if spaced else pieces
         for place, piece in enumerate(pieces):
             last = place == len(pieces) - 1
             following = after if last else states
@@ -143,8 +178,8 @@ def _lexicon(spelled: Mapping[str, Sequence[int]], space: int | None, backoff: i
             state, states = following, states + (not last)
     for state in {before, after}:
         yield f"{state} {state} {backoff} {len(spelled) + 1}"
-        if space is not None:
-            yield f"{state} {before} {space} 0"
+        if silence is not None:
+            yield f"{state} {before} {silence} 0"
         yield f"{state}"
 
 
