@@ -123,7 +123,7 @@ def best_score(log_probs, ids):
 
 
 def test_pieces_of_words(tmp_path):
-    """Their marks tell where words begin. flashlight lets no last token of a word last, so it may miss the best path."""
+    """Their marks tell where words begin. flashlight may miss the best path: it lets no last token of a word last."""
     bpe = train_bpe(tmp_path / "bpe")
     tokens = pieces_of(bpe)
     exp_dir = save_experiment(tmp_path / "asr", tokens=tokens, token_type="bpe", bpemodel=str(bpe), **model_conf(1))
