@@ -1,7 +1,8 @@
 r"""A picture of the page of `encrl demo`, in Chromium, after it has transcribed a recording.
 
-Run, where Chromium and its driver are installed (Debian: chromium chromium-driver), after encrl demo --output_dir exp/demo:
-    python3 ../../../benchmarks/demo_screenshot.py --demo_dir exp/demo --audio speech.wav --output ../../../docs/demo.png
+Needs Chromium and its driver (Debian: chromium chromium-driver). Run, in a recipe directory, after stage 14:
+    python3 ../../../benchmarks/demo_screenshot.py --demo_dir exp/demo --audio speech.wav \
+        --output ../../../docs/demo.png
 """
 
 import argparse

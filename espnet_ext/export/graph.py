@@ -6,10 +6,10 @@ path, so the graph has no output labels. Input labels are ids of tokens plus 1; 
 """
 
 import math
-import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,34 +129,17 @@ def _grammar(words: Sequence[str], options: BeamOptions) -> tuple[dict[int, list
 
 
 def _arpa(words: Sequence[str], lm: Path) -> list[str]:
-    """Returns the lines of the n-gram as an automaton, of Kaldi's arpa2fst."""
-    import kaldilm
-
+    """Returns the lines of the n-gram as an automaton, of Kaldi's arpa2fst, which ends its process at bad input."""
     symbols = ["<eps>", *words, "#0", _UNKNOWN, "<s>", "</s>"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as table:
         table.writelines(f"{symbol} {number}\n" for number, symbol in enumerate(symbols))
         table.flush()
-        try:
-            with _quiet():
-                text = kaldilm.arpa2fst(
-                    input_arpa=str(lm), disambig_symbol="#0", read_symbol_table=table.name, max_arpa_warnings=0
-                )
-        except RuntimeError as error:
-            raise UserError(f"--lm {lm}: {error}") from error
-    return [line for line in text.splitlines() if line.strip()]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences what C++ code writes to the error output."""
-    before = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(before, 2)
-        os.close(before)
+        options = ["--disambig-symbol=#0", f"--read-symbol-table={table.name}", "--max-arpa-warnings=0"]
+        run = subprocess.run([sys.executable, "-m", "kaldilm", *options, lm], capture_output=True, text=True)
+    if run.returncode:
+        said = run.stderr.strip().splitlines() or ["no reason given"]
+        raise UserError(f"--lm {lm} is no n-gram in ARPA: {said[-1]}")
+    return [line for line in run.stdout.splitlines() if line.strip()]
 
 
 def _lexicon(spelled: Mapping[str, Sequence[int]], silence: int | None, spaced: bool, backoff: int) -> Iterator[str]:
