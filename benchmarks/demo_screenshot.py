@@ -21,13 +21,18 @@ from tests.browser import Browser
 _STATUS = "document.getElementById('status').textContent"
 
 
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Says nothing of each request."""
+
+
 def take_picture(page: Path, audio: Path, width: int, scheme: str) -> bytes:
     """Returns a PNG of the whole page, whose text is that of the recording.
 
     Raises:
         UserError: the page does not come to its end.
     """
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=page)
+    handler = functools.partial(_Quiet, directory=page)
     with (
         ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
@@ -40,9 +45,10 @@ def take_picture(page: Path, audio: Path, width: int, scheme: str) -> bytes:
             _wait_for(browser, "Record")
             browser.type("#file", str(audio.absolute()))
             _wait_for(browser, "Finished")
-            height = browser.run("document.querySelector('main').getBoundingClientRect().height")
-            clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-            return base64.b64decode(browser.command("Page.captureScreenshot", format="png", clip=clip)["data"])
+            size = {"width": width, "height": browser.run("document.querySelector('main').offsetHeight")}
+            browser.command("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
+            time.sleep(1)  # the waveform is drawn anew
+            return base64.b64decode(browser.command("Page.captureScreenshot", format="png")["data"])
         finally:
             browser.close()
             server.shutdown()
