@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from espnet_ext.cli.options import MODEL, TEACHER, Parser, add_flag
+from espnet_ext.cli.options import MODEL, TEACHER, Parser, add_flag, number
 from espnet_ext.quiet import quiet_espnet
 
 LAYERS = """\
@@ -68,7 +68,7 @@ def get_parser() -> Parser:
 
     pruned = actions.add_parser("pruned", description=PRUNED, help="A model whose smallest weights are zero")
     pruned.add_argument("--source", required=True, help=f"The model to prune: {MODEL}")
-    pruned.add_argument("--amount", type=float, required=True, help="Share of each tensor that is set to zero, 0 to 1")
+    pruned.add_argument("--amount", type=number, required=True, help="Share of each tensor that is set to zero, 0 to 1")
     pruned.add_argument(
         "--modules",
         nargs="+",

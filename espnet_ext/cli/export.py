@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from espnet_ext.cli.options import AUDIO_FORMAT, MODEL, Parser, add_flag
+from espnet_ext.cli.options import AUDIO_FORMAT, MODEL, Parser, add_flag, number
 from espnet_ext.errors import UserError, require
 from espnet_ext.quiet import quiet_espnet
 
@@ -35,7 +35,7 @@ def get_parser() -> Parser:
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="Files to write")
     parser.add_argument(
         "--fixed_seconds",
-        type=float,
+        type=number,
         default=0.0,
         help="Seconds of audio that model.fixed.onnx takes, one utterance, padded. The file has no free dimensions, as "
         "compilers for NPUs want it. Without it: no such file",
@@ -54,10 +54,10 @@ def get_parser() -> Parser:
     )
     parser.add_argument("--lm", type=Path, help="N-gram of the graph, of words, in ARPA. Without it: --search_config's")
     parser.add_argument(
-        "--tolerance", type=float, default=1e-3, help="Largest difference of log-probabilities of a float32 file"
+        "--tolerance", type=number, default=1e-3, help="Largest difference of log-probabilities of a float32 file"
     )
     parser.add_argument(
-        "--max_wer_loss", type=float, default=1.0, help="Most points of WER that any other file may lose"
+        "--max_wer_loss", type=number, default=1.0, help="Most points of WER that any other file may lose"
     )
     parser.add_argument("--audio_format", default="flac", help=AUDIO_FORMAT)
     parser.add_argument("--output_dir", type=Path, required=True, help="Directory of the files, made anew")

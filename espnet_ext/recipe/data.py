@@ -36,7 +36,7 @@ def prepare(recipe: "Recipe") -> None:
                 f"another run is at work with {lock.parent.absolute()}, which stages 1-5 write anew: wait for it, "
                 "begin with --stage 10 where the data is prepared, or give another --dumpdir"
             ) from error
-    if options.covers(6, 9) and {options.asr.get("use_lm"), options.asr.get("use_ngram")} & {"true"}:
+    if options.covers(6, 9) and options.has_language_model:
         recipe.say("Stages 6-9: language model")
         recipe.step("lm", recipe.asr(max(6, options.stage), min(9, options.stop_stage)))
 
@@ -225,6 +225,7 @@ def collect_statistics(recipe: "Recipe") -> None:
     trained = next((model for model in recipe.models if model.configs), None)
     configs = trained.configs if trained else tuple(map(options.student_config, options.students[:1]))
     if not configs:
+        recipe.say("Stage 10: no statistics, as nothing is trained")
         return
     require_data(recipe)
     config: dict[str, Any] = {}

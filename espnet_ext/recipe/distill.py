@@ -226,7 +226,8 @@ def _tokens(given: Mapping[str, Any], teacher: str) -> dict[str, Any]:
     if not isinstance(given["token_list"], str | os.PathLike):
         return {}
     try:  # itself and not its name, so that a change of it is noticed
-        return {"token_list": Path(given["token_list"]).read_text(encoding="utf-8").splitlines()}
+        text = Path(given["token_list"]).read_text(encoding="utf-8")
+        return {"token_list": text.removesuffix("\n").split("\n")}  # U+0085 and the like may be tokens
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"token_list {given['token_list']} cannot be read: {error}") from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.config import read_config
+from espnet_ext.data.tables import read_lines
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.recipe.configs import Config
@@ -107,8 +108,8 @@ def join_unlabelled(recipe: "Recipe") -> Path:
             f"{source.absolute()} is not there: --unlabelled_set {options.unlabelled_set} is formatted in "
             f"stage 3 from data/{options.unlabelled_set} (wav.scp, utt2spk, spk2utt, segments if any)"
         )
-    known = {line.split()[0] for line in (labelled / "utt2spk").read_text(encoding="utf-8").splitlines()}
-    lengths = [line.split() for line in (source / "utt2num_samples").read_text(encoding="utf-8").splitlines()]
+    known = {line.split()[0] for line in _lines(labelled / "utt2spk")}
+    lengths = [line.split() for line in _lines(source / "utt2num_samples")]
     if twice := next((name for name, _ in lengths if name in known), None):
         raise UserError(
             f"--unlabelled_set {options.unlabelled_set}: utterance {twice} is in {labelled.name} too; rename it"
@@ -133,8 +134,8 @@ def join_unlabelled(recipe: "Recipe") -> Path:
         )
         (filtered / "utt2num_samples").write_text("".join(kept), encoding="utf-8")
         names = {line.split()[0] for line in kept}
-        scp = (source / "wav.scp").read_text(encoding="utf-8").splitlines(keepends=True)
-        (filtered / "wav.scp").write_text("".join(line for line in scp if line.split()[0] in names), encoding="utf-8")
+        scp = [line for line in _lines(source / "wav.scp") if line.split()[0] in names]
+        (filtered / "wav.scp").write_text("".join(f"{line}\n" for line in scp), encoding="utf-8")
         recipe.step("unlabelled_filter", ["utils/fix_data_dir.sh", str(filtered)])
         join = [
             "utils/combine_data.sh",
@@ -149,6 +150,10 @@ def join_unlabelled(recipe: "Recipe") -> Path:
             temporary.write_text(shapes.read_text(encoding="utf-8") + "".join(kept), encoding="utf-8")
         record.finish(["speech_shape", "wav.scp"])
     return directory
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for _, line in read_lines(path)]
 
 
 def command(recipe: "Recipe", told: Path) -> list[str]:

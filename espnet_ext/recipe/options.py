@@ -14,6 +14,8 @@ Words = tuple[str, ...]
 SOURCES = ("encrl", "scratch", "teacher")
 LAST_STAGE = 15
 _SWITCH = re.compile(r"use_|skip_(?!stages)")  # options of asr.sh that are true or false
+# In paths: ESPnet splits its options at commas, and its scripts give words to a shell without quotes.
+_SPLIT = re.compile(r"""[\s,'"()|&;<>$`*?\[\]{}\\#]""")
 DECODERS = ("greedy", "beam", "lexicon", "espnet")
 # Options of asr.sh that the recipe sets itself, for each model.
 MANAGED = (
@@ -211,6 +213,10 @@ class Options:
             if not getattr(self, name):
                 raise UserError(f"--{name} is empty")
         self.students = () if self.students == ("none",) else self.students
+        if "teacher" in self.students:
+            raise UserError("--students: teacher is the name of the teacher; give this student another one")
+        if twice := next((name for name in self.students if self.students.count(name) > 1), None):
+            raise UserError(f"--students: {twice} is named twice")
         for name, given, valid in (
             ("student_source", self.student_source, SOURCES),
             ("decoder", (self.decoder,), DECODERS),
@@ -227,6 +233,16 @@ class Options:
             raise UserError(f"--stage {self.stage}: the last stage is {LAST_STAGE}, so nothing would be done")
         if self.stage > self.stop_stage:
             raise UserError(f"--stage {self.stage} is after --stop_stage {self.stop_stage}: nothing would be done")
+        if self.stage > 5 and self.stop_stage < 10 and not self.has_language_model:
+            raise UserError(
+                "stages 6-9 make a language model: give --use_lm true or --use_ngram true; nothing would be done"
+            )
+        for name, path in (("dumpdir", self.dumpdir), ("expdir", self.expdir)):
+            if not path or (found := _SPLIT.search(path)):
+                raise UserError(
+                    f"--{name} '{path}': {f'ESPnet takes {found[0]!r} in it for its own syntax' if path else 'empty'}; "
+                    "give another directory"
+                )
         if self.model_nj < 1 or self.nj < 1:
             raise UserError("--model_nj and --nj take a number of at least 1")
         if self.seed and not self.seed.isdigit():
@@ -265,6 +281,11 @@ class Options:
     def sp(self) -> str:
         """What asr.sh appends to names of sets and experiments with speed perturbation."""
         return "_sp" if self.speed_perturb_factors else ""
+
+    @property
+    def has_language_model(self) -> bool:
+        """Whether stages 6-9 have something to do."""
+        return "true" in (self.asr.get("use_lm"), self.asr.get("use_ngram"))
 
     @property
     def needs_teacher(self) -> bool:

@@ -21,7 +21,7 @@ from espnet_ext.recipe.jobs import Job, Scheduler
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.names import Model
 from espnet_ext.recipe.processes import locked, wait_for_training
-from espnet_ext.record import Record, differences, forbidden, plain
+from espnet_ext.record import RECORD, Record, differences, forbidden, plain
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -277,7 +277,8 @@ def _must_train(training: Training, made_of: dict[str, Any], on_change: str, say
     wrong = forbidden(record.changes(made_of)) if _is_begun(record) else []
     if wrong and on_change == "redo":
         say(f"anew, for these changes: {'; '.join(wrong[:4])}")
-        for path in training.exp_dir.iterdir():
+        # The record last: killed in between, the same command goes on.
+        for path in sorted(training.exp_dir.iterdir(), key=lambda path: path.name == RECORD):
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         return True

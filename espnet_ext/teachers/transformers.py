@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from espnet_ext.checkpoints.whole import check_whole
 from espnet_ext.encoder.layers import layer_depth, layer_index
 from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError, first_line
 from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.signals import SignalTeacher
 from espnet_ext.teachers.teacher import Identity, Tokens, Transcript
-from espnet_ext.teachers.transformers_files import find_directory, identify
+from espnet_ext.teachers.transformers_files import find_directory, identify, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,6 +85,8 @@ class TransformersTeacher(SignalTeacher):
             raise UserError(f"teacher {name}: {directory} is no model of speech: {first_line(error)}") from error
         adapter = getattr(config, "adapter_attn_dim", None) is not None and language is not None
         options = {"target_lang": language, "ignore_mismatched_sizes": True} if adapter else {}
+        for path in weight_files(directory, language if adapter else None):
+            check_whole(path, "weights")  # torch.load compares no sums
         try:
             with quiet_espnet():
                 model, told = _class_of(config).from_pretrained(

@@ -43,6 +43,10 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--scratch_config", "conf/scrach.yaml"), "--scratch_config: conf/scrach.yaml does not exist in .*'scratch'"),
         (("--encrl_config", "conf/encrl.yaml conf/criteria/ms.yaml"), "conf/criteria/ms.yaml does not exist.*'mse'"),
         (("--stage", "13", "--stop_stage", "10"), "--stage 13 is after --stop_stage 10: nothing would be done"),
+        (("--stage", "6", "--stop_stage", "9"), "stages 6-9 make a language model: give --use_lm true or --use_ngram"),
+        (("--expdir", "exp/lr=1,2"), "--expdir 'exp/lr=1,2': ESPnet takes ',' in it for its own syntax"),
+        (("--dumpdir", "/data/my dump"), "--dumpdir '/data/my dump': ESPnet takes ' ' in it"),
+        (("--dumpdir", ""), "--dumpdir '': empty"),
         (("--stage", "16"), "--stage 16: the last stage is 15, so nothing would be done"),
         (("--skip_packing", "flase"), "--skip_packing: 'flase' is not true or false"),
         (("--use_lm", "yes"), "--use_lm: 'yes' is not true or false"),
@@ -51,6 +55,8 @@ def test_later_words_win_and_those_of_asr_sh_are_passed_on():
         (("--fs", "8x"), "--fs takes a sampling rate in Hz, e.g. 16000 or 16k, not '8x'"),
         (("--train_set", ""), "--train_set is empty"),
         (("--feats_type", "fbank"), "use raw"),
+        (("--students", "e6 teacher"), "teacher is the name of the teacher"),
+        (("--students", "e6 e4 e6"), "--students: e6 is named twice"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_with_the_remedy(words, message):

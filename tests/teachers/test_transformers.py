@@ -1,6 +1,7 @@
 """Teachers of transformers say what the library says, utterance by utterance, also in ragged batches and of a cache."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from espnet_ext.errors import UserError
 from espnet_ext.teachers import Teacher
 from espnet_ext.teachers.load import identify
+from tests.checkpoints.packed import POINTER, damage
 from tests.teachers.foreign import MODELS, SAMPLES, VOCAB, assert_same_frames, noise_batch, save
 
 pytest.importorskip("transformers")
@@ -194,13 +196,26 @@ def test_layers_of_another_frame_rate_are_refused(tmp_path):
         teacher(*noise_batch(), ["layer:1/2"])
 
 
+def as_damaged_pickle(directory: Path) -> None:
+    """Weights as older models have them, of which a block of zeros would be taken for values."""
+    weights = directory / "pytorch_model.bin"
+    from safetensors.torch import load_file
+
+    torch.save(load_file(directory / "model.safetensors"), weights)
+    (directory / "model.safetensors").unlink()
+    damage(weights)
+    torch.load(weights)  # which says nothing
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda d: (d / "config.json").unlink(), "has no config.json"),
         (lambda d: (d / "preprocessor_config.json").unlink(), "is no model of speech"),
         (lambda d: (d / "model.safetensors").write_bytes(b"nothing"), "cannot be loaded"),
-        (lambda d: (d / "model.safetensors").unlink(), "no file named model.safetensors"),
+        (lambda d: (d / "model.safetensors").write_text(POINTER), "is a git-lfs pointer"),
+        (as_damaged_pickle, r"weights .*pytorch_model\.bin is damaged: \S+ in it does not have the sum"),
+        (lambda d: (d / "model.safetensors").unlink(), "has no weights .model.safetensors, "),
         (
             lambda d: (d / "config.json").write_text(
                 (d / "config.json").read_text().replace('"num_hidden_layers": 4', '"num_hidden_layers": 5')
