@@ -72,6 +72,8 @@ def main(words: list[str]) -> None:
         raise UserError("--lexicon_text belongs to --sherpa true: the graph is for sherpa-onnx")
     if (args.search_config or args.lm) and not args.lexicon_text:
         raise UserError("--search_config and --lm need --lexicon_text: a graph is made of words")
+    if args.lexicon_text:
+        require("kaldifst", "kaldilm", extra="graph")
     with quiet_espnet():
         from espnet_ext.export.graph import read_search
         from espnet_ext.export.run import Export, export

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from espnet_ext.config import read_config
 from espnet_ext.decode.beam import BeamOptions, spell
 from espnet_ext.decode.model import CTCModel
-from espnet_ext.errors import UserError, require
+from espnet_ext.errors import UserError
 from espnet_ext.files import atomic
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ def write_graph(model: CTCModel, words: Sequence[str], options: BeamOptions, pat
         How many words it has.
 
     Raises:
-        UserError: a package is missing, no word can be written with the tokens, or the n-gram is no ARPA file.
+        UserError: no word can be written with the tokens, or the n-gram is no ARPA file.
     """
-    require("kaldifst", "kaldilm", extra="graph")
     import kaldifst
 
     tokens = list(model.model.token_list)

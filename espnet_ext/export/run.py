@@ -81,6 +81,7 @@ def export(args: Export) -> Iterator[str]:
         raise UserError(f"{args.exp_dir}: the model was trained on features, not audio; it cannot be exported")
     if args.sherpa:
         check_sherpa(model)
+    words = read_words(args.lexicon_text) if args.lexicon_text else []
     if "checkpoint_sha256" not in read_report(args.output_dir):  # no earlier export
         check_ours(args.output_dir)
     recognizer = EspnetRecognizer(model, "cpu")
@@ -125,7 +126,6 @@ def export(args: Export) -> Iterator[str]:
         yield line
     if args.sherpa:
         folder = partial / SHERPA
-        words = read_words(args.lexicon_text) if args.lexicon_text else []
         write_sherpa(model, mean_level(signals), recognizer.frame_samples, folder, bool(words))
         if words:
             write_graph(model, words, args.search, folder / GRAPH)

@@ -1,6 +1,7 @@
 """The decoding graph for sherpa-onnx, searched by sherpa-onnx."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -194,6 +195,30 @@ def test_options_that_do_not_belong_together(words, message, tmp_path):
     general = ["--exp_dir", "asr", "--data_dir", "dev", "--output_dir", str(tmp_path / "onnx")]
     with pytest.raises(UserError, match=message):
         export_verb.main([*general, *words])
+
+
+def test_the_packages_are_asked_for_before_any_work(tmp_path):
+    """In a process that cannot import them."""
+    code = (
+        "import sys, importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n[:5] == 'kaldi' else f(n)\n"
+    )
+    code += "from espnet_ext.cli import export; export.main(sys.argv[1:])"
+    words = [
+        "--exp_dir",
+        "asr",
+        "--data_dir",
+        "dev",
+        "--output_dir",
+        "onnx",
+        "--sherpa",
+        "true",
+        "--lexicon_text",
+        "text",
+    ]
+    run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert re.search(
+        "extra 'graph': kaldifst and kaldilm are not installed; get them with: .* -m pip install", run.stderr
+    )
 
 
 def test_a_configuration_of_another_search_is_refused(tmp_path):
