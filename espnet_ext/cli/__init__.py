@@ -18,6 +18,7 @@ VERBS = {
     "report": "Compares scored models: tables and figures.",
     "progress": "Shows the epochs of a training, also while it runs.",
     "export": "Writes a model as ONNX files, and checks them against ESPnet.",
+    "demo": "Writes a page that runs exported files in a browser.",
     "transcribe": "Transcribes audio files with an exported file or an ESPnet model.",
     "publish": "Uploads a packed model with a model card to the Hugging Face Hub.",
 }

@@ -174,10 +174,13 @@ class Options:
         "Table of all finished experiments in --expdir; the run's own is <results>_run.md, CSV and plots go beside "
         "them. Empty: none.",
     )
-    skip_export: bool = _option(True, "false: stage 14 writes ONNX files and a folder for sherpa-onnx.")
+    skip_export: bool = _option(
+        True, "false: stage 14 writes ONNX files, a folder for sherpa-onnx, and a page that runs students in a browser."
+    )
     export_args: str = _option("", 'Options for encrl export in stage 14, e.g. "--max_wer_loss 0.2".')
     skip_upload_hf: bool = _option(True, "false: stage 15 uploads the students to the Hugging Face Hub.")
     hf_repo: str = _option("", "Repository on the hub, user/name: stage 15 uploads a student e6 to user/name_e6.")
+    hf_space: str = _option("", "Static Space on the hub, user/name, that stage 15 uploads the page of stage 14 to.")
     hf_license: str = _option("", "License of the uploaded models, as the hub names it, e.g. cc-by-4.0.")
     hf_args: str = _option("", 'Options for encrl publish in stage 15, e.g. "--dry_run true" or "--create_repo true".')
 
