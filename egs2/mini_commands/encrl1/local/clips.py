@@ -21,8 +21,8 @@ _LISTS = {"validation_list.txt": "valid", "testing_list.txt": "test"}
 _TEST_SHARE, _VALID_SHARE = 0.22, 0.12
 _FEWEST_CLIPS = 3  # a string of one clip again and again teaches nothing
 
-# A word is where windows are louder than the clip's own noise, by a share of what the word is louder (in dB), and not too
-# far below the loudest. Margins keep its quiet beginning and end.
+# A word is where windows are louder than the clip's own noise by a share of what the word is, and not too far below the
+# loudest. Margins keep its quiet beginning and end.
 _WINDOW_SEC, _ABOVE_NOISE, _BELOW_LOUDEST_DB = 0.01, 0.3, 30.0
 
 
@@ -96,7 +96,7 @@ def spoken_part(samples: np.ndarray) -> tuple[int, int]:
     size = int(_WINDOW_SEC * SAMPLE_RATE)
     count = len(samples) // size
     power = np.mean(samples[: count * size].reshape(count, size) ** 2, axis=1)
-    # Five windows together: a click at the edge is shorter than a word.
+    # Five windows together: what is much shorter is no word.
     smooth = 10 * np.log10(np.convolve(np.pad(power, 2, "edge"), np.ones(5) / 5, mode="valid") + 1e-10)
     noise, loudest = np.percentile(smooth, 10), smooth.max()
     loud = np.flatnonzero(smooth >= max(loudest - _BELOW_LOUDEST_DB, noise + _ABOVE_NOISE * (loudest - noise)))
