@@ -5,7 +5,7 @@ The frames at the end and at a few places in between tell whether samples lack a
 
 import re
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import islice
 
 from espnet_ext.audio.extent import INAUDIBLE_SEC, Extent, missing_text
 from espnet_ext.audio.view import View
@@ -68,17 +68,18 @@ def _audio_start(view: View, offset: int) -> int:
 def _frames(data: bytes, block: int, alike: bytes) -> Iterator[tuple[int, int, int]]:
     """Yields place, first sample and number of samples of the frames whose header is in the data.
 
-    Compressed audio looks like a header once in some gigabytes. So a frame counts only if it continues the one before
-    it, or the next one continues it, or it is alone.
+    Compressed audio looks like a header once in some gigabytes. So a frame counts only if it continues one of the two
+    before it, or one of the next two continues it, or it is alone.
     """
     frames = []
     for match in _SYNC.finditer(data):
         header = _header(data[match.start() : match.start() + _HEADER_BYTES], block)
         if header and header[2] == alike:
             frames.append((match.start(), header[0], header[1]))
-    continued = [one[1] + one[2] == other[1] for one, other in pairwise(frames)]
-    for frame, before, after in zip(frames, [False, *continued], [*continued, False], strict=True):
-        if before or after or len(frames) == 1:
+    for number, frame in enumerate(frames):
+        before, after = frames[max(0, number - 2) : number], frames[number + 1 : number + 3]
+        pairs = [*((one, frame) for one in before), *((frame, one) for one in after)]
+        if len(frames) == 1 or any(one[1] + one[2] == other[1] for one, other in pairs):
             yield frame
 
 
