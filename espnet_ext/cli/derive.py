@@ -63,7 +63,7 @@ def get_parser() -> Parser:
     student = actions.add_parser("student", description=STUDENT, help="A student of an EncRL training")
     student.add_argument("--encrl_exp", type=Path, required=True, help="Experiment directory of the EncRL training")
     student.add_argument("--student", required=True, help="Name of the student, e.g. e6")
-    student.add_argument("--checkpoint", help="File in --encrl_exp. Without it: valid.<student>_loss.ave.pth")
+    student.add_argument("--checkpoint", help="File in --encrl_exp. Without it: the best epochs of the student")
     student.add_argument("--output_dir", type=Path, help=f"{OUTPUT}. Without it: <encrl_exp>/<student>")
 
     pruned = actions.add_parser("pruned", description=PRUNED, help="A model whose smallest weights are zero")

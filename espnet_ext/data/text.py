@@ -4,6 +4,7 @@ from pathlib import Path
 
 from espnet_ext.data.tables import read_lines
 from espnet_ext.errors import UserError
+from espnet_ext.files import atomic
 
 
 def read_text(path: Path) -> dict[str, str]:
@@ -39,3 +40,21 @@ def read_speakers(ref: Path, references: dict[str, str]) -> dict[str, str]:
     if missing is not None:
         raise UserError(f"{path}: no speaker of utterance {missing}; prepare the data again (stages 1-5)")
     return speakers
+
+
+def complete_text(text: Path | None, scp: Path, output: Path) -> None:
+    """Writes transcripts of all utterances of a list, as ESPnet's loader needs them.
+
+    Those without a transcript get a line with their name alone. Stage 4 of asr.sh leaves out utterances whose
+    transcript is empty, so such a line means nothing else.
+
+    Args:
+        text: transcripts of some of the utterances; None: of none.
+        scp: the list, wav.scp.
+        output: the file to write.
+    """
+    known = {} if text is None else read_text(text)
+    with atomic(output) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for _, line in read_lines(scp):
+            name = line.split()[0]
+            file.write(f"{name} {known.get(name, '')}".rstrip() + "\n")

@@ -46,6 +46,16 @@ class Outputs:
         layers = {name: values.clone() for name, values in self.layers.items()}
         return Outputs(self.lengths.clone(), self.encoder.clone(), logits, layers)
 
+    def halves(self) -> "tuple[Outputs, Outputs]":
+        """Returns the outputs of the first and of the second half of the batch."""
+
+        def half(part: int) -> Outputs:
+            logits = None if self.logits is None else self.logits.chunk(2)[part]
+            layers = {name: values.chunk(2)[part] for name, values in self.layers.items()}
+            return Outputs(self.lengths.chunk(2)[part], self.encoder.chunk(2)[part], logits, layers)
+
+        return half(0), half(1)
+
     def at_rate(self, ratio: float) -> "Outputs":
         """Returns the same at another frame rate.
 

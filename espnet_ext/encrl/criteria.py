@@ -24,7 +24,8 @@ class Criterion:
         loss: a name of `espnet_ext.losses.LOSSES`.
         on: "encoder" (last encoder output), "logits" or "log_probs" (CTC head), or "layer:A/B": the output of the
             encoder layer at that fraction of the depth, e.g. "layer:1/2" compares layer 6 of 12 with layer 2 of 4.
-            "text": the student's CTC head is trained on the transcript, whatever the teacher says (loss "ctc").
+            "text": the student's CTC head is trained on the transcript, whatever the teacher says (losses that need
+            a transcript; they need not say it).
         weight: factor of the loss in the total.
         conf: keyword arguments of the loss.
         project: learn a linear map from the student's width to the teacher's, even where the widths agree. Where they
@@ -40,7 +41,7 @@ class Criterion:
     @property
     def name(self) -> str:
         """Name in statistics, e.g. "clip" or "mse_layer_1_2"; the usual outputs need no mention."""
-        default = {"clip": "encoder", "cosine": "encoder", "ctc": "text"}.get(self.loss, "log_probs")
+        default = "text" if self.needs_text else {"clip": "encoder", "cosine": "encoder"}.get(self.loss, "log_probs")
         suffix = "" if self.on == default else "_" + self.on.replace(":", "_").replace("/", "_")
         return self.loss + suffix
 
@@ -52,7 +53,17 @@ class Criterion:
     @property
     def needs_teacher(self) -> bool:
         """Whether it compares with the teacher at all."""
-        return self.on != "text"
+        return "teacher" in LOSSES[self.loss].needs
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether it compares with transcripts."""
+        return "text" in LOSSES[self.loss].needs
+
+    @property
+    def needs_views(self) -> bool:
+        """Whether it compares two draws of SpecAugment."""
+        return "other" in LOSSES[self.loss].needs
 
     @property
     def sees_padding(self) -> bool:
@@ -113,12 +124,13 @@ def _parse(entry: Mapping[str, Any], where: str) -> Criterion:
     for key in entry:
         if key not in _KEYS:
             raise UserError(f"{where}: unknown key '{key}'; {did_you_mean(key, _KEYS)}")
-    for key in ("loss", "on"):
-        if key not in entry:
-            raise UserError(f"{where}: '{key}' is missing")
-    criterion = Criterion(**{**entry, "on": str(entry["on"]), "conf": dict(entry.get("conf") or {})})
-    if criterion.loss not in LOSSES:
-        raise UserError(f"{where}: unknown loss '{criterion.loss}'; {did_you_mean(criterion.loss, LOSSES)}")
+    if "loss" not in entry:
+        raise UserError(f"{where}: 'loss' is missing")
+    if (loss := str(entry["loss"])) not in LOSSES:
+        raise UserError(f"{where}: unknown loss '{loss}'; {did_you_mean(loss, LOSSES)}")
+    if "on" not in entry and "text" not in LOSSES[loss].needs:
+        raise UserError(f"{where}: 'on' is missing")
+    criterion = Criterion(**{**entry, "on": str(entry.get("on", "text")), "conf": dict(entry.get("conf") or {})})
     _check_output(criterion, where)
     if isinstance(criterion.weight, bool) or not isinstance(criterion.weight, int | float) or criterion.weight <= 0:
         raise UserError(f"{where}: weight must be a number > 0, not {criterion.weight!r}")
@@ -147,7 +159,10 @@ def _check_output(criterion: Criterion, where: str) -> None:
         raise UserError(
             f"{where}: unknown output '{criterion.on}'; {did_you_mean(criterion.on, _OUTPUTS)} or layer:A/B"
         )
-    if (criterion.loss == "ctc") != (criterion.on == "text"):
-        raise UserError(f"{where}: 'on: text' and 'loss: ctc' belong together; '{criterion.loss}' on '{criterion.on}'")
+    if criterion.needs_text != (criterion.on == "text"):
+        losses = " or ".join(name for name, loss in LOSSES.items() if "text" in loss.needs)
+        raise UserError(
+            f"{where}: 'on: text' and the loss {losses} belong together; '{criterion.loss}' is on '{criterion.on}'"
+        )
     if criterion.loss == "kld" and not criterion.needs_head:
         raise UserError(f"{where}: kld compares CTC posteriors; use 'on: log_probs', not '{criterion.on}'")

@@ -10,6 +10,7 @@ from torch import Tensor
 import espnet_ext.autoload  # noqa: F401  (registers our encoders)
 from espnet_ext.checkpoints.find import read_state_dict, save_model
 from espnet_ext.config import option_names, read_config
+from espnet_ext.encrl.best import best_file
 from espnet_ext.encrl.students import student_args
 from espnet_ext.errors import UserError, did_you_mean
 from espnet_ext.quiet import quiet_espnet
@@ -43,7 +44,7 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
     Args:
         encrl_exp: experiment directory of `espnet_ext.encrl.train`.
         name: the student.
-        checkpoint: file name in `encrl_exp`; default: the average of the epochs that were best for this student.
+        checkpoint: file name in `encrl_exp`; default: see `best_file`.
         output_dir: where `config.yaml` and `model.pth` go.
 
     Returns:
@@ -52,8 +53,9 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
     Raises:
         UserError: an unfinished run, an unknown student, or a checkpoint that does not fill the model.
     """
-    config = stock_config(read_config(encrl_exp / "config.yaml"), name)
-    source = encrl_exp / (checkpoint or f"valid.{name}_loss.ave.pth")
+    told = read_config(encrl_exp / "config.yaml")
+    config = stock_config(told, name)
+    source = encrl_exp / (checkpoint or best_file(name, told))
     if not source.exists():
         raise UserError(f"{source} does not exist: the EncRL training has not finished; run stage 11 again")
     state = student_state(read_state_dict(source), name)

@@ -86,15 +86,16 @@ class ESPnetEncRLModel(AbsESPnetModel):
         Args:
             speech: (B, samples) float.
             speech_lengths: (B,) int, samples.
-            text: (B, L) int, token ids; only for the criterion `ctc` and the CER in validation. EncRL itself needs no
-                transcript.
-            text_lengths: (B,) int.
+            text: (B, L) int, token ids; only for criteria on transcripts and the CER in validation. EncRL itself needs
+                no transcript.
+            text_lengths: (B,) int; 0: the utterance has no transcript.
             **kwargs: `utt_id` (list of str) names utterances in errors; outputs of the teacher from a cache, see
                 `espnet_ext.teachers.cache`.
 
         Returns:
             Scalar loss; statistics `<student>_<criterion>`, `<student>_loss`, `<student>_cer_ctc` (validation) and
-            `loss`; number of utterances.
+            `loss`; number of utterances. What only utterances with a transcript have is NaN in a batch of none, which
+            ESPnet's reporter leaves out of its means.
 
         Raises:
             UserError: no utterance gives a frame.
@@ -119,11 +120,15 @@ class ESPnetEncRLModel(AbsESPnetModel):
         seed = int(torch.randint(2**31, ())) + process_rank()
         for name, student in self.students.items():
             student_in = (feats.clone(), feats_lengths) if student.frontend is None else (speech, speech_lengths)
+            twice = self.training and any(c.needs_views for c in self.criteria)
+            if twice:
+                student_in = tuple(torch.cat([values, values]) for values in student_in)
             with _random_numbers_from(seed, speech.device):
                 student_out = compute_outputs(student, *student_in, [c.output for c in self.criteria])
-                parts = self._losses(name, student_out, teacher_out, given, utt_ids)
+                views = student_out.halves() if twice else (student_out,)
+                parts = self._losses(name, views, teacher_out, given, utt_ids)
             losses[name] = sum(c.weight * parts[c.name] for c in self.criteria)
-            stats |= {f"{name}_{key}": value.detach() for key, value in parts.items()}
+            stats |= {f"{name}_{c.name}": self._reported(c, parts[c.name], text_lengths) for c in self.criteria}
             stats[f"{name}_loss"] = losses[name].detach()
             if self.training and self._updates % _SHARES_EVERY == 0 and len(self.criteria) > 1:
                 stats |= {f"{name}_{key}_share": value for key, value in self._shares(parts, student_out).items()}
@@ -163,41 +168,76 @@ class ESPnetEncRLModel(AbsESPnetModel):
     def _losses(
         self,
         name: str,
-        student: Outputs,
+        views: Sequence[Outputs],
         teacher: Outputs | None,
         given: Mapping[str, Tensor | None],
         utt_ids: Sequence[str] | None,
     ) -> dict[str, Tensor]:
-        """Computes every criterion of one student in float32; `given`: what losses may need beside the outputs."""
+        """Computes every criterion of one student in float32.
+
+        Args:
+            name: the student.
+            views: its outputs, once or of two draws of SpecAugment. What compares none of them with the other is the
+                mean over them.
+            teacher: the teacher's outputs.
+            given: what losses may need beside the outputs.
+            utt_ids: for errors.
+        """
+        own = common = views[0].lengths
         if teacher is not None:
             teacher = teacher.at_rate(self.frame_ratios.get(name, 1.0))
-        # Two encoders may round the number of frames differently by one.
-        lengths = student.lengths if teacher is None else torch.minimum(student.lengths, teacher.lengths)
-        keep = lengths > 0
+            common = torch.minimum(own, teacher.lengths)  # two encoders may round differently by one frame
+        keep = common > 0
         if not keep.all():
             short = [utt_ids[i] for i in torch.nonzero(~keep).flatten()] if utt_ids else int((~keep).sum())
             if not keep.any():
                 raise UserError(f"utterances too short for one encoder frame: {short}; raise --min_wav_duration")
             logging.warning(f"Left out, too short for one encoder frame: {short}")
-        frames = int(lengths.max())
-        parts = {}
-        with torch.autocast(lengths.device.type, enabled=False):
-            for criterion in self.criteria:
-                loss = self.losses[name][criterion.name]
-                ours = student.of(criterion.output)[keep, :frames].float()
-                needed = {}
-                for need in loss.needs:
-                    value = teacher.of(criterion.output)[:, :frames].float() if need == "teacher" else given.get(need)
-                    if value is None:
-                        what = "ids of the utterances" if need == "ids" else "transcripts: give data of the type text"
-                        raise UserError(f"criterion '{criterion.name}' needs {what}")
-                    needed[need] = value[keep]
-                if teacher is not None and criterion.name in self.projections[name]:
-                    if loss.masked:  # its weights get a gradient from every frame
-                        ours = without_padding(ours, lengths[keep])
-                    ours = self.projections[name][criterion.name](ours)
-                parts[criterion.name] = loss(student=ours, lengths=lengths[keep], **needed)
-        return parts
+        with torch.autocast(own.device.type, enabled=False):
+            return {
+                c.name: self._value(name, c, views, teacher, given, common if c.needs_teacher else own, keep)
+                for c in self.criteria
+            }
+
+    def _value(
+        self,
+        name: str,
+        criterion: Criterion,
+        views: Sequence[Outputs],
+        teacher: Outputs | None,
+        given: Mapping[str, Tensor | None],
+        lengths: Tensor,
+        keep: Tensor,
+    ) -> Tensor:
+        """Computes one criterion of one student, see `_losses`; lengths: (B,) int; keep: (B,) bool, what counts."""
+        loss, lengths, frames = self.losses[name][criterion.name], lengths[keep], int(lengths.max())
+
+        def output(of: Outputs) -> Tensor:
+            return of.of(criterion.output)[keep, :frames].float()
+
+        needed = {}
+        for need in loss.needs:
+            if need in ("teacher", "other"):
+                needed[need] = output(teacher if need == "teacher" else views[-1])
+            elif given.get(need) is not None:
+                needed[need] = given[need][keep]
+            else:
+                what = "ids of the utterances" if need == "ids" else "transcripts: give data of the type text"
+                raise UserError(f"criterion '{criterion.name}' needs {what}")
+        values = []
+        for view in views[:1] if criterion.needs_views else views:
+            ours = output(view)
+            if teacher is not None and criterion.name in self.projections[name]:
+                if loss.masked:  # its weights get a gradient from every frame
+                    ours = without_padding(ours, lengths)
+                ours = self.projections[name][criterion.name](ours)
+            values.append(loss(student=ours, lengths=lengths, **needed))
+        return sum(values) / len(values)
+
+    @staticmethod
+    def _reported(criterion: Criterion, value: Tensor, text_lengths: Tensor | None) -> Tensor:
+        value = value.detach()
+        return value if not criterion.needs_text else value.where((text_lengths > 0).any(), torch.nan)
 
     def _shares(self, parts: Mapping[str, Tensor], student: Outputs) -> dict[str, Tensor]:
         """Returns each criterion's share of the gradient norms at the student's output (encoder, or layer compared).
@@ -228,7 +268,10 @@ class ESPnetEncRLModel(AbsESPnetModel):
 
 
 def _cer(student: ESPnetASRModel, outputs: Outputs, text: Tensor) -> Tensor | None:
-    """Character error rate of greedy CTC decoding: ESPnet's `cer_ctc`, but of the valid frames only."""
+    """Character error rate of greedy CTC decoding: ESPnet's `cer_ctc`, but of the valid frames only.
+
+    None where no utterance has a transcript.
+    """
     tokens = student.ctc.argmax(outputs.encoder)  # (B, T)
     tokens = tokens.masked_fill(~valid_frames(outputs.lengths, tokens.size(1)), student.blank_id)
     cer = student.error_calculator(tokens.cpu(), text.cpu(), is_ctc=True)

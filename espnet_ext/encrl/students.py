@@ -24,6 +24,7 @@ ENCRL_KEYS = (
     "student_init_layers",
     "keep_zeros",
     "criteria",
+    "select_by",
 )
 
 

@@ -16,6 +16,7 @@ from espnet_ext.encrl.criteria import DEFAULT, Criterion, check_cacheable, parse
 from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
+from espnet_ext.encrl.text import check_ctc, check_selection, check_text
 from espnet_ext.encrl.trainer import EncRLTrainer
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import ENCODER, check_cache, data_names
@@ -82,6 +83,12 @@ class EncRLTask(ASRTask):
             default=list(DEFAULT),
             help="List of {loss, on, weight, conf, project}, e.g. '[{loss: mse, on: log_probs}]'",
         )
+        group.add_argument(
+            "--select_by",
+            default="loss",
+            help="Statistic of the validation that is lowest in a student's best epochs: loss (all criteria), cer_ctc, "
+            "or the name of a criterion, e.g. ctc",
+        )
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
@@ -90,7 +97,7 @@ class EncRLTask(ASRTask):
 
     @classmethod
     def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
-        """Transcripts give the students' error rate in validation; the teacher's output may come from a cache.
+        """Transcripts are for criteria on text and the error rate in validation; teachers' outputs may be from a cache.
 
         Layers from a cache have names of their own: they need `--allow_variable_data_keys true`.
         """
@@ -104,9 +111,13 @@ class EncRLTask(ASRTask):
             UserError: bad options, or models that cannot be compared.
         """
         criteria = parse_criteria(args.criteria)
+        check_selection(args.select_by, criteria)
+        check_text(args, criteria)
         args.students = read_students(args.students)  # written out, so that config.yaml is self-contained
         namespaces = {name: student_args(args, config) for name, config in args.students.items()}
         students = {name: build_student(name, namespace) for name, namespace in namespaces.items()}
+        for name, student in students.items():
+            check_ctc(name, student, criteria)
         teacher, ratios = None, {}
         rates = {name: sample_rate_hz(namespace) for name, namespace in namespaces.items()}
         if len(set(rates.values())) > 1:
@@ -122,8 +133,9 @@ class EncRLTask(ASRTask):
             for name, student in students.items():
                 ratios[name] = check_agreement(teacher, name, student, namespaces[name], criteria)
         frontend, teacher_shares = _share_frontend(namespaces, students, teacher)
-        # Each student is selected by its own loss; the total would let the largest decide for all.
-        args.best_model_criterion = [("valid", "loss", "min"), *(("valid", f"{name}_loss", "min") for name in students)]
+        # Each student is selected by itself; the total would let the largest decide for all.
+        best = [("valid", f"{name}_{args.select_by}", "min") for name in students]
+        args.best_model_criterion = [("valid", "loss", "min"), *best]
         rate = next(iter(rates.values()))
         return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria, ratios, rate)
 

@@ -6,6 +6,7 @@ the `criteria` of a configuration.
 
 from espnet_ext.losses.clip import ClipLoss
 from espnet_ext.losses.cosine import CosineLoss
+from espnet_ext.losses.cr_ctc import CrCtcLoss
 from espnet_ext.losses.ctc import CtcLoss
 from espnet_ext.losses.kld import KldLoss
 from espnet_ext.losses.loss import Loss
@@ -21,4 +22,5 @@ LOSSES: dict[str, type[Loss]] = {
     "kld": KldLoss,
     "cosine": CosineLoss,
     "ctc": CtcLoss,
+    "cr_ctc": CrCtcLoss,
 }

@@ -46,6 +46,14 @@ def union(names: set[str], among: list[str], device: torch.device) -> set[str]:
     return {name for name, flag in zip(among, flags.tolist(), strict=True) if flag}
 
 
+def total(counts: Tensor) -> Tensor:
+    """Returns the sum of a tensor without gradient over the processes of the run; all of them must call it."""
+    if world_size() > 1:
+        counts = counts.clone()
+        dist.all_reduce(counts)
+    return counts
+
+
 def gather_batch(x: Tensor) -> tuple[Tensor, int]:
     """Concatenates `x` over all processes along the batch; gradients flow back to the process that owns a row.
 

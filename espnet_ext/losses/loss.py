@@ -10,7 +10,8 @@ class Loss(nn.Module):
 
     Attributes:
         needs: further arguments of the call. "teacher": (B, T, D) float, without gradient. "ids": (B,) int, equal for
-            equal utterances. "text" and "text_lengths": (B, L) and (B,) int, the transcript.
+            equal utterances. "text" and "text_lengths": (B, L) and (B,) int, the transcript. "other": as `student`, of
+            another draw of SpecAugment.
         masked: whether padding is left out.
     """
 

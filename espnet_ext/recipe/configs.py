@@ -64,6 +64,12 @@ class Config:
             return self.students.get(key.split(".")[1], self.files[-1])
         return next((path for path in reversed(self.files) if key.split(".")[0] in read_config(path)), self.files[-1])
 
+    def value(self, key: str) -> Any:
+        """Returns what `args` or else the files say of a key; of a key with a plain word as value."""
+        words = self.args.replace(f"--{key}=", f"--{key} ").split()
+        said = [value for name, value in zip(words, words[1:], strict=False) if name == f"--{key}"]
+        return said[-1] if said else self.merged().get(key)
+
     def check(self, vocab_size: int) -> "list[ESPnetASRModel]":
         """Builds the models, optimizer and scheduler, so that a wrong option shows now and not after hours.
 
@@ -136,8 +142,10 @@ class Config:
 
     def _check_encrl(self, config: Mapping[str, Any]) -> None:
         from espnet_ext.encrl.criteria import check_cacheable, parse_criteria
+        from espnet_ext.encrl.text import check_selection
 
         criteria = parse_criteria(config["criteria"])
+        check_selection(config["select_by"], criteria)
         for name, student in config["students"].items():
             if "encoder" not in student:
                 raise UserError(

@@ -16,7 +16,9 @@ import soundfile
 from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.conf_dirs import locate
 from espnet_ext.config import check_keys, merge, option_names, read_config, recipe_directory, with_absolute_paths
+from espnet_ext.data.text import complete_text
 from espnet_ext.decode.student import Student
+from espnet_ext.encrl.best import best_file
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
 from espnet_ext.quiet import quiet_espnet
@@ -59,7 +61,8 @@ def distill(
     Args:
         teacher: the large model, or its name as `Teacher.from_pretrained` takes it. The training loads it again.
         students: configuration of each model by its name, a file or a mapping, as `conf/e6.yaml`.
-        train: data directory as in `dump/raw`, with wav.scp of single utterances; text is used where it is there.
+        train: data directory as in `dump/raw`, with wav.scp of single utterances. Its text may be missing, or lack
+            utterances.
         valid: data directory with wav.scp and text.
         output_dir: experiment directory; the students are in `<output_dir>/<name>`.
         config: file of the training's configuration, or a mapping that is laid over `conf/encrl.yaml` (default).
@@ -88,18 +91,21 @@ def distill(
         if (folder / "text").is_file():
             read[f"{part} text"] = file_sha256(folder / "text")
     about = {"model": "encrl", "init": "encrl", "differs": {}}
-    outputs = [f"valid.{name}_loss.ave.pth" for name in students]
+    outputs = [best_file(name, told.config) for name in students]
     training = Training(f"EncRL {'+'.join(students)}", directory, "encrl", told, outputs, lambda *_: [], about, _REMEDY)
 
     def work(file: Path) -> None:
         stats, words = directory / "stats", ["--config", str(file), "--ngpu", str(_gpus(ngpu))]
+        texts = {part: directory / f"{part}_text" for part, folder in sets.items() if (folder / "text").is_file()}
+        for part, text in texts.items():
+            complete_text(sets[part] / "text", sets[part] / "wav.scp", text)
 
         def listed(shapes: bool) -> list[str]:
             """Returns the options that name the sets."""
             found = []
             for part, folder in sets.items():
                 shape = stats / part / "speech_shape" if shapes else None
-                found += data_words(part, folder, kinds[part], shape, (folder / "text").is_file())
+                found += data_words(part, folder, kinds[part], shape, texts.get(part))
             return found
 
         collect = [*words, "--collect_stats", "true", "--output_dir", str(stats), *listed(shapes=False)]
@@ -276,7 +282,7 @@ def _open(directory: Path, name: str) -> Student:
     """Takes a student out of the training, and opens it."""
     from espnet_ext.encrl.export import export_student
 
-    trained = checkpoint_digest(directory / f"valid.{name}_loss.ave.pth")
+    trained = checkpoint_digest(directory / best_file(name, read_config(directory / "config.yaml")))
     made_of = {"config": {}, "arguments": [], "inputs": {}, "parents": {str(directory): trained}}
     about = {"model": name, "init": "encrl", "differs": {}, "finetuned": False}
     with quiet_espnet():

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.config import read_config
+from espnet_ext.data.text import complete_text
+from espnet_ext.encrl.best import best_file
 from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.recipe.configs import Config
@@ -29,7 +31,7 @@ def training(recipe: "Recipe") -> "Training":
     configs = tuple(map(options.located, options.encrl_config))
     config = Config(configs, files, options.encrl_args, "--encrl_args", seed, "encrl", options.teacher_cache)
     about = {"model": "encrl", "init": "encrl", "family": recipe.names.family, "differs": {}}
-    outputs = [f"valid.{name}_loss.ave.pth" for name in options.students]
+    outputs = [best_file(name, {"select_by": config.value("select_by")}) for name in options.students]
     title = f"EncRL {'+'.join(options.students)}"
     return Training(title, exp_dir, "encrl", config, outputs, lambda told, _: command(recipe, told), about)
 
@@ -115,7 +117,8 @@ def join_unlabelled(recipe: "Recipe") -> Path:
         )
     shapes = recipe.names.stats_dir / "train" / "speech_shape"
     limits = [float(options.asr.get(f"{kind}_wav_duration", value)) for kind, value in (("min", 0.1), ("max", 20))]
-    read = {str(path): file_sha256(path) for path in (source / "wav.scp", labelled / "wav.scp", shapes)}
+    files = (source / "wav.scp", labelled / "wav.scp", labelled / "text", shapes)
+    read = {str(path): file_sha256(path) for path in files}
     with locked(options.data / f".{directory.name}.lock", waiting=lambda: None):  # several runs may share the data
         record = Record.read(directory)
         made_of = {"config": {}, "arguments": [str(limit) for limit in limits], "inputs": read, "parents": {}}
@@ -147,7 +150,8 @@ def join_unlabelled(recipe: "Recipe") -> Path:
         recipe.step("unlabelled_join", join)
         with atomic(directory / "speech_shape") as temporary:
             temporary.write_text(shapes.read_text(encoding="utf-8") + "".join(kept), encoding="utf-8")
-        record.finish(["speech_shape", "wav.scp"])
+        complete_text(labelled / "text", directory / "wav.scp", directory / "text")
+        record.finish(["speech_shape", "wav.scp", "text"])
     return directory
 
 
@@ -156,8 +160,6 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
     options, names, exp_dir = recipe.options, recipe.names, recipe.encrl_exp
     train, valid = options.data / encrl_set(recipe), options.data / options.valid_set
     kind = "kaldi_ark" if "ark" in options.audio_format else "sound"
-    # Audio without transcripts: EncRL needs none, and ESPnet's loader takes no file that lacks utterances.
-    has_text = not options.unlabelled_set
     shape = train / "speech_shape" if options.unlabelled_set else names.stats_dir / "train" / "speech_shape"
     normalize = []
     if options.feats_normalize == "global_mvn":
@@ -179,23 +181,23 @@ def command(recipe: "Recipe", told: Path) -> list[str]:
         "--token_type", options.token_type, "--token_list", str(names.token_dir / "tokens.txt"),
         "--non_linguistic_symbols", options.nlsyms_txt, "--cleaner", options.cleaner, "--g2p", options.g2p,
         "--frontend_conf", f"fs={options.fs}", *normalize,
-        *data_words("train", train, kind, shape, has_text),
-        *data_words("valid", valid, kind, names.stats_dir / "valid" / "speech_shape"),
+        *data_words("train", train, kind, shape, train / "text"),
+        *data_words("valid", valid, kind, names.stats_dir / "valid" / "speech_shape", valid / "text"),
         "--fold_length", "80000", *cached, *options.encrl_args.split(),
     ]  # fmt: skip
 
 
-def data_words(part: str, directory: Path, kind: str, shape: Path | None, has_text: bool = True) -> list[str]:
+def data_words(part: str, directory: Path, kind: str, shape: Path | None, text: Path | None) -> list[str]:
     """Returns the options of ESPnet that name a set.
 
     Args:
         part: train or valid.
-        directory: with wav.scp, and text where the set has one.
+        directory: with wav.scp.
         kind: how ESPnet reads the audio: sound or kaldi_ark.
         shape: list of the lengths; None where they are to be collected.
-        has_text: whether it gives the text too.
+        text: transcripts, see `complete_text`; None: there are none.
     """
     option = f"--{part}_data_path_and_name_and_type"
-    text = [option, f"{directory}/text,text,text"] if has_text else []
+    texts = [option, f"{text},text,text"] if text else []
     shapes = [f"--{part}_shape_file", str(shape)] if shape else []
-    return [option, f"{directory}/wav.scp,speech,{kind}", *text, *shapes]
+    return [option, f"{directory}/wav.scp,speech,{kind}", *texts, *shapes]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet_ext.config import read_config
+from espnet_ext.encrl.best import best_file
 from espnet_ext.errors import UserError
 from espnet_ext.recipe.lineage import checkpoint_digest, encrl_of
 from espnet_ext.recipe.names import Model
@@ -50,7 +51,7 @@ def train_student(recipe: "Recipe", model: Model, training: "Training | None", r
 
 def _export(recipe: "Recipe", model: Model, aligned: Path) -> Path:
     """Takes a student out of EncRL; returns its model.pth."""
-    file = recipe.options.encrl_checkpoint or f"valid.{model.name}_loss.ave.pth"
+    file = recipe.options.encrl_checkpoint or best_file(model.name, read_config(aligned / "config.yaml"))
     if not (aligned / file).is_file():
         raise UserError(f"{aligned / file} does not exist: the EncRL training has not finished; run stage 11 again")
     words = ["--encrl_exp", str(aligned), "--student", model.name]

@@ -305,7 +305,7 @@ def test_weights_of_a_projection_see_no_padding(teacher_exp):
         ours[1, 3:] = theirs[1, 3:] = padding
         outputs = [Outputs(torch.tensor([5, 3]), x, None, {}) for x in (ours.requires_grad_(), theirs)]
         model.zero_grad()
-        model._losses("e1", *outputs, {}, None)["mse_encoder"].backward()
+        model._losses("e1", outputs[:1], outputs[1], {}, None)["mse_encoder"].backward()
         grads.append(model.projections["e1"]["mse_encoder"].weight.grad.clone())
     assert torch.isfinite(grads[1]).all() and torch.equal(*grads)
 
