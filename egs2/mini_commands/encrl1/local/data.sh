@@ -9,7 +9,7 @@ set -euo pipefail
 SECONDS=0
 
 url=http://download.tensorflow.org/data
-num_train=8000  # Strings of 3 to 7 commands in each set.
+num_train=4000  # Strings of 3 to 7 commands in each set; of training sets also single ones.
 num_valid=200
 num_test=1000
 snr_db=5,30     # Lowest and highest signal-to-noise ratio in dB; each string draws one.
@@ -26,7 +26,7 @@ Without SPEECHCOMMANDS the clips are where db.sh says (downloads/); what is not 
   --url URL             where speech_commands_v0.02.tar.gz is (default: ${url})
   --remove_archive true delete the archive when it is unpacked (default: ${remove_archive})
   --num_train N, --num_valid N, --num_test N
-                        strings of 3 to 7 commands in each set (default: ${num_train}, ${num_valid}, ${num_test})
+                        strings in each set (default: ${num_train}, ${num_valid}, ${num_test})
   --snr_db LOW,HIGH     range of the signal-to-noise ratio in dB (default: ${snr_db})
   --shares N,N          percent of the speakers in further training sets (default: ${shares})
   --seed N              seed of the strings (default: ${seed})

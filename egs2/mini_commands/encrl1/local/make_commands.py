@@ -10,7 +10,7 @@ from espnet_ext.files import atomic
 from split import write_split
 from strings import RANGES, shares, start
 
-DEFAULT_UTTS = {"train": 6000, "valid": 300, "test": 1000}
+DEFAULT_UTTS = {"train": 4000, "valid": 200, "test": 1000}
 
 
 def get_parser() -> argparse.ArgumentParser:

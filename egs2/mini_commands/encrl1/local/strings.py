@@ -26,6 +26,8 @@ class Ranges:
 
     Attributes:
         words: Fewest and most commands.
+        single_share: How many strings of training sets are a single command. CTC has to find out what a word is before it
+            can tell where each one is; from long strings alone a training stays at blanks for very long.
         margin_sec: How much of a clip is left before and after its word.
         word_level_db: How much louder or quieter than the others a word is.
         level_dbfs: Lowest, most frequent and highest RMS of the spoken samples relative to full scale.
@@ -34,6 +36,7 @@ class Ranges:
     """
 
     words: tuple[int, int] = (3, 7)
+    single_share: float = 0.4
     margin_sec: tuple[float, float] = (0.03, 0.2)
     word_level_db: tuple[float, float] = (-4.0, 4.0)
     level_dbfs: tuple[float, float, float] = (-45.0, -26.0, -12.0)
@@ -56,7 +59,7 @@ def start(clips: Sequence[Path], snr_db: tuple[float, float], is_training: bool,
     Args:
         clips: Of the split, all words.
         snr_db: Lowest and highest signal-to-noise ratio; each string draws one.
-        is_training: Whether speed and equaliser vary.
+        is_training: Whether speed and equaliser vary, and single commands are among the strings.
         seed: Of everything random, with the number of the string.
     """
     speakers = {name: [(one.parent.name, read_clip(one)) for one in own] for name, own in by_speaker(clips).items()}
@@ -89,13 +92,15 @@ def make_string(
         clips: Word and samples of each clip of a speaker.
         noises: One is drawn for the noise behind the speech; each takes the number of samples and `rng`.
         snr_db: Range of the signal-to-noise ratio.
-        is_training: Whether speed and equaliser vary.
+        is_training: Whether speed and equaliser vary, and single commands are among the strings.
         rng: Source of every choice.
 
     Returns:
         Transcript, and samples at 16 kHz, float64, (num_samples,).
     """
     count = int(rng.integers(RANGES.words[0], RANGES.words[1] + 1))
+    if is_training and rng.uniform() < RANGES.single_share:
+        count = 1
     chosen = rng.choice(len(clips), count, replace=len(clips) < count)
     change = _draw_change(rng) if is_training else None
     pieces = [_pause(rng)]
