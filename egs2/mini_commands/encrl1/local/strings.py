@@ -26,8 +26,8 @@ class Ranges:
 
     Attributes:
         words: Fewest and most commands.
-        single_share: How many strings of training sets are a single command. CTC has to find out what a word is before it
-            can tell where each one is; from long strings alone a training stays at blanks for very long.
+        single_share: How many strings of training sets are a single command. CTC has to find out what a word is before
+            it can tell where each one is; from long strings alone a training stays at blanks for very long.
         margin_sec: How much of a clip is left before and after its word.
         word_level_db: How much louder or quieter than the others a word is.
         level_dbfs: Lowest, most frequent and highest RMS of the spoken samples relative to full scale.
