@@ -32,6 +32,8 @@ class Ranges:
         word_level_db: How much louder or quieter than the others a word is.
         level_dbfs: Lowest, most frequent and highest RMS of the spoken samples relative to full scale.
         speed: Of a whole string, in training sets alone: 1.1 is faster and higher.
+        grain_sec: Training strings last a multiple of it. Batches then have few shapes. Bfloat16 on a CPU prepares
+            itself for each new shape, which takes longer than what it saves.
         equalizer_db: Gain at each of some frequencies, in training sets alone: another microphone.
     """
 
@@ -41,6 +43,7 @@ class Ranges:
     word_level_db: tuple[float, float] = (-4.0, 4.0)
     level_dbfs: tuple[float, float, float] = (-45.0, -26.0, -12.0)
     speed: tuple[float, float] = (0.85, 1.15)
+    grain_sec: float = 0.64
     equalizer_db: tuple[float, float] = (-6.0, 6.0)
     pause_sec: tuple[float, float] = (0.1, 2.0)
     clean_share: float = 0.3
@@ -107,6 +110,8 @@ def make_string(
     for place in chosen:
         piece = _cut(clips[place][1], rng)
         pieces += [piece if change is None else change(piece), _pause(rng)]
+    if is_training:
+        pieces[-1] = np.zeros(len(pieces[-1]) + -sum(map(len, pieces)) % round(RANGES.grain_sec * SAMPLE_RATE))
     spoken = np.concatenate([np.full(len(piece), number % 2 == 1) for number, piece in enumerate(pieces)])
     noise, other = draw_backgrounds([len(piece) for piece in pieces], noises, RANGES, rng)
     level = rng.triangular(*RANGES.level_dbfs)
