@@ -7,5 +7,5 @@ cd "$(dirname "$0")"
 
 exec python3 -m espnet_ext run \
     --ngpu 0 --nj 2 --lang en --token_type word --train_set train --valid_set valid --test_sets "test" \
-    --lm_train_text data/train/text --students "e4" --student_source "encrl scratch" \
+    --lm_train_text data/train/text --feats_normalize utterance_mvn --students "e4" --student_source "encrl scratch" \
     "$@"
