@@ -31,7 +31,7 @@ from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
 from espnet_ext.score.by_jiwer import score
 
-sys.path.append(str(Path(__file__).parents[1] / "egs2/mini_digits/encrl1/local"))
+sys.path.append(str(Path(__file__).parents[1] / "egs2/TEMPLATE/encrl1/local"))
 from noise import pink_noise, white_noise  # noqa: E402
 
 # seconds, and level in dBFS or None for digital silence

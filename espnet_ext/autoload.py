@@ -1,10 +1,10 @@
-"""Extends two modules of ESPnet as soon as they are executed: its encoders, and how its trainer saves.
+"""Extends modules of ESPnet as soon as they are executed: encoders, how its trainer saves, bfloat16 on a CPU.
 
 `espnet_ext.pth` imports this module whenever Python starts in an environment where the package is installed, and so in
 every `espnet2.bin.*` command, spawned worker and `Speech2Text.from_pretrained`. ESPnet has no plugin mechanism; its
-encoders are a dictionary in `espnet2.tasks.asr`, and `espnet2.train.trainer` calls `torch.save`. An import hook changes
-both right after the module was executed. Commands that import neither pay for nothing but this file, so it imports
-neither torch nor ESPnet.
+encoders are a dictionary in `espnet2.tasks.asr`, and `espnet2.train.trainer` calls `torch.save` and `autocast`. An
+import hook changes them right after the module was executed. Commands that import none of these modules pay for nothing
+but this file, so it imports neither torch nor ESPnet.
 """
 
 import sys
@@ -26,8 +26,11 @@ def add_encoders(task) -> None:
     choices |= dict(zip(ENCODERS, (TorchaudioConformerEncoder, FrozenWhisperEncoder), strict=True))
 
 
-def save_whole_files(trainer) -> None:
-    """Makes `espnet2.train.trainer` write checkpoints that are whole whenever it is killed."""
+def extend_trainer(trainer) -> None:
+    """Makes `espnet2.train.trainer` write files that are whole whenever it is killed, and use bfloat16 on a CPU."""
+    from espnet_ext import precision
+
+    precision.install(trainer)
     try:
         from espnet_ext.checkpoints.saving import install
     except ImportError as error:  # as above
@@ -38,7 +41,26 @@ def save_whole_files(trainer) -> None:
     install(trainer)
 
 
-EXTENDED = {"espnet2.tasks.asr": add_encoders, "espnet2.train.trainer": save_whole_files}
+def extend_ctc(module) -> None:
+    """Keeps the CTC loss of `espnet2.asr.ctc` in float32 there."""
+    from espnet_ext import precision
+
+    precision.install_ctc(module)
+
+
+def extend_model(module) -> None:
+    """Keeps the features of `espnet2.asr.espnet_model` in float32 there, as on a GPU."""
+    from espnet_ext import precision
+
+    precision.install(module)
+
+
+EXTENDED = {
+    "espnet2.tasks.asr": add_encoders,
+    "espnet2.train.trainer": extend_trainer,
+    "espnet2.asr.ctc": extend_ctc,
+    "espnet2.asr.espnet_model": extend_model,
+}
 
 
 class ExtendingFinder:

@@ -9,13 +9,14 @@ import pytest
 import soundfile
 from numpy import zeros
 
-from digits import MANIFEST, Options, make_split
+from digits import Options, make_split
 from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.cli import derive as derive_verb
 from espnet_ext.errors import UserError
 from espnet_ext.export.run import Export, export
 from espnet_ext.publish.repository import stage_files
 from espnet_ext.teachers.cache_writer import plan
+from split import MANIFEST
 from talks import SETS, make_tedlium
 from tests.tiny import model_conf, save_experiment
 

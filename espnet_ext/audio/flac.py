@@ -66,11 +66,21 @@ def _audio_start(view: View, offset: int) -> int:
 
 
 def _frames(data: bytes, block: int, alike: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yields place, first sample and number of samples of the frames whose header is in the data."""
+    """Yields place, first sample and number of samples of the frames whose header is in the data.
+
+    Compressed audio looks like a header once in some gigabytes. So a frame counts only if it continues one of the two
+    before it, or one of the next two continues it, or it is alone.
+    """
+    frames = []
     for match in _SYNC.finditer(data):
         header = _header(data[match.start() : match.start() + _HEADER_BYTES], block)
         if header and header[2] == alike:
-            yield match.start(), header[0], header[1]
+            frames.append((match.start(), header[0], header[1]))
+    for number, frame in enumerate(frames):
+        before, after = frames[max(0, number - 2) : number], frames[number + 1 : number + 3]
+        pairs = [*((one, frame) for one in before), *((frame, one) for one in after)]
+        if len(frames) == 1 or any(one[1] + one[2] == other[1] for one, other in pairs):
+            yield frame
 
 
 def _header(data: bytes, block: int) -> tuple[int, int, bytes] | None:

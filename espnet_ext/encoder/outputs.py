@@ -92,5 +92,8 @@ def compute_outputs(model: ESPnetASRModel, speech: Tensor, lengths: Tensor, name
         encoder_out, out_lengths = model.encode(speech, lengths)
     if isinstance(encoder_out, tuple):  # with intermediate CTC
         encoder_out = encoder_out[0]
-    logits = model.ctc.ctc_lo(encoder_out) if names.intersection(HEAD_OUTPUTS) else None
+    logits = None
+    if names.intersection(HEAD_OUTPUTS):
+        with torch.autocast(encoder_out.device.type, enabled=False):  # losses compare them in float32
+            logits = model.ctc.ctc_lo(encoder_out.float())
     return Outputs(out_lengths, encoder_out, logits, layers)

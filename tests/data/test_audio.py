@@ -82,6 +82,20 @@ def test_long_joined_flac_and_ogg_are_found_wherever_the_seam_is(tmp_path):
         assert read_audio_header(str(tmp_path / f"0.{kind}")).num_samples == 20 * RATE
 
 
+def test_audio_that_looks_like_the_header_of_a_flac_frame_is_no_second_file(tmp_path):
+    """White noise at full scale is stored as it is, sample by sample."""
+    noise = np.random.default_rng(0).integers(-32768, 32768, 20 * RATE).astype(">i2")
+    header = bytes.fromhex("fff8c50800")  # of a first frame, as in the file below
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise.astype("i2"), RATE, subtype="PCM_16")
+    assert path.read_bytes().count(header) == 1
+    raw = bytearray(noise.tobytes())
+    raw[-4000:-3994] = path.read_bytes()[path.read_bytes().index(header) :][:6]  # with its CRC
+    soundfile.write(path, np.frombuffer(bytes(raw), ">i2").astype("i2"), RATE, subtype="PCM_16")
+    assert path.read_bytes().count(header) == 2
+    assert read_audio_header(str(path)).num_samples == 20 * RATE
+
+
 def test_flac_with_silence_and_much_before_the_samples_passes(tmp_path):
     signal = np.concatenate([np.zeros(60 * RATE), tone(5.0), np.zeros(60 * RATE)])
     path = write(tmp_path / "a.flac", signal)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from digits import MANIFEST, SPLITS, VARIANTS, Options, make_split, speakers
+from digits import SPLITS, VARIANTS, Options, make_split, speakers
 from espeak import Espeak, Prosody
 from espnet_ext.directories import make_beside
 from espnet_ext.errors import UserError
 from make_digits import main
 from noise import mix, pink_noise, white_noise
+from split import MANIFEST
 from utterance import WORDS, to_16k
 
 

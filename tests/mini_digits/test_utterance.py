@@ -5,12 +5,14 @@ import pytest
 
 from espeak import Espeak
 from noise import white_noise
-from utterance import SAMPLE_RATE, draw_pause, make_utterance
+from pauses import draw_pause
+from split import SAMPLE_RATE
+from utterance import RANGES, make_utterance
 
 
 def test_pauses_are_mostly_short_with_a_tail_to_two_seconds():
     rng = np.random.default_rng(0)
-    seconds = np.array([draw_pause(rng) for _ in range(4000)]) / SAMPLE_RATE
+    seconds = np.array([draw_pause(RANGES, rng) for _ in range(4000)]) / SAMPLE_RATE
     assert np.median(seconds) == pytest.approx(0.25, abs=0.03)
     assert seconds.min() < 0.001 and 1.99 < seconds.max() < 2
     assert np.mean(seconds > 1) == pytest.approx(1 - 0.5 ** (1 / 3), abs=0.02)

@@ -19,7 +19,7 @@ from espeak import Espeak, Prosody
 from talks import write_talk
 
 REPO = Path(__file__).resolve().parents[2]
-CORPUS_VARIABLES = ("LIBRISPEECH", "MINI_LIBRISPEECH", "TEDLIUM3")
+CORPUS_VARIABLES = ("LIBRISPEECH", "MINI_LIBRISPEECH", "TEDLIUM3", "SPEECHCOMMANDS")
 RATE = 16000
 SPLITS = {  # readers of each
     "train-clean-100": 4,

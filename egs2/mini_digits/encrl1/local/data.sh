@@ -34,6 +34,7 @@ if [ $# -ne 0 ]; then
     exit 2
 fi
 
+export PYTHONPATH=${ENCRL_ROOT}/egs2/TEMPLATE/encrl1/local${PYTHONPATH:+:${PYTHONPATH}}
 python3 local/make_digits.py --out_dir "${corpus}" --num_train "${num_train}" --num_valid "${num_valid}" \
     --num_test "${num_test}" --snr_db="${snr_db}" --seed "${seed}" --nj "${nj}"
 

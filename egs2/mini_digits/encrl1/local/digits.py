@@ -1,19 +1,9 @@
 """The embedded corpus: connected digits in noise, spoken by espeak-ng voices.
 
-A corpus is a tree like LibriSpeech's:
-
-    <root>/<split>/<speaker>/<speaker>-<number>.flac     16 kHz, 16 bit, mono
-    <root>/<split>/<speaker>/<speaker>.trans.txt         <utterance id> <WORDS>
-    <root>/<split>/manifest.json                         what it was made from
-
 No voice is in two splits. Utterance i of a split depends on the seed, the split and i alone, so a smaller corpus is the
 beginning of a bigger one, and the number of processes changes nothing.
 """
 
-import json
-import multiprocessing
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,12 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from espeak import Espeak
-from espnet_ext.directories import make_beside, move_into_place, remove_leftovers
-from espnet_ext.errors import UserError
 from noise import excerpt
+from split import Maker, Statistics, write_split
 from utterance import RANGES, SAMPLE_RATE, draw_prosody, make_utterance, to_16k
 
-MANIFEST = "manifest.json"
 SPLITS = ("train", "valid", "test")
 
 # Speakers: every voice variant of a split gets one of the accents, in turn.
@@ -77,15 +65,6 @@ class Options:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Size of a split: utterances, speakers and seconds of audio."""
-
-    num_utts: int
-    num_speakers: int
-    seconds: float
-
-
 def speakers(split: str) -> list[tuple[str, str]]:
     """Returns (speaker name, espeak voice) of a split."""
     pairs = [(ACCENTS[i % len(ACCENTS)], variant) for i, variant in enumerate(VARIANTS[split].split())]
@@ -105,61 +84,6 @@ def make_babble(espeak: Espeak, split: str, seed: int) -> np.ndarray:
     return babble
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What the processes of a split share; inherited through fork, never pickled."""
-
-    espeak: Espeak
-    babble: np.ndarray
-    split: str
-    options: Options
-    out_dir: Path
-
-    def write(self, index: int) -> tuple[str, str, float]:
-        """Writes utterance `index`; returns (utterance id, transcript, seconds)."""
-        import soundfile
-
-        voices = speakers(self.split)
-        speaker, voice = voices[index % len(voices)]
-        name = f"{speaker}-{index:05d}"
-        rng = np.random.default_rng([self.options.seed, SPLITS.index(self.split), 0, index])
-        text, samples = make_utterance(self.espeak, self.babble, voice, self.options.snr_db, rng)
-        pcm = np.round(samples * 32767).astype(np.int16)
-        soundfile.write(self.out_dir / speaker / f"{name}.flac", pcm, SAMPLE_RATE, subtype="PCM_16")
-        return name, text, len(pcm) / SAMPLE_RATE
-
-
-_job: _Job | None = None
-
-
-def _start_worker(job: _Job) -> None:
-    global _job  # one per worker process
-    _job = job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it ends the pool
-
-
-def _write(index: int) -> tuple[str, str, float]:
-    assert _job is not None
-    return _job.write(index)
-
-
-def read_manifest(split_dir: Path) -> dict:
-    """Returns what a split was made from.
-
-    Raises:
-        UserError: Files are there that this command did not write.
-    """
-    try:
-        manifest = json.loads((split_dir / MANIFEST).read_text(encoding="utf-8"))
-        Statistics(**manifest["statistics"]), manifest["made_from"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{split_dir} exists, but its {MANIFEST} is missing or unreadable, so it is not replaced; "
-            f"move it away, or choose another --out_dir"
-        ) from error
-    return manifest
-
-
 def make_split(root: Path, split: str, options: Options, nj: int = 1, log: Callable[[str], None] = print) -> Statistics:
     """Makes `<root>/<split>`; it appears when it is complete. A complete one made from the same options is kept.
 
@@ -174,44 +98,17 @@ def make_split(root: Path, split: str, options: Options, nj: int = 1, log: Calla
         UserError: espeak-ng is not available, or `<root>/<split>` holds something else.
     """
     espeak = Espeak()
-    split_dir = root / split
+    voices = speakers(split)
+
+    def start() -> Maker:
+        babble = make_babble(espeak, split, options.seed)
+
+        def make(index: int) -> tuple[str, str, np.ndarray]:
+            speaker, voice = voices[index % len(voices)]
+            rng = np.random.default_rng([options.seed, SPLITS.index(split), 0, index])
+            return speaker, *make_utterance(espeak, babble, voice, options.snr_db, rng)
+
+        return make
+
     made_from = {**asdict(options), "ranges": asdict(RANGES), "espeak_ng": espeak.version}
-    made_from = json.loads(json.dumps(made_from))  # as it will be read: lists for tuples
-    if split_dir.exists():
-        manifest = read_manifest(split_dir)
-        complete = len(list(split_dir.glob("*/*.flac"))) == manifest["statistics"]["num_utts"]
-        if complete and manifest["made_from"] == made_from:
-            log(f"{split_dir}: already made, kept")
-            return Statistics(**manifest["statistics"])
-        reason = f"made from other options ({manifest['made_from']})" if complete else "incomplete"
-        log(f"{split_dir}: {reason}; making it again")
-
-    temporary = make_beside(split_dir)
-    try:
-        job = _Job(espeak, make_babble(espeak, split, options.seed), split, options, temporary)
-        statistics = _write_split(job, nj, log)
-        manifest = {"made_from": made_from, "statistics": asdict(statistics)}
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        move_into_place(temporary, split_dir)
-    finally:
-        remove_leftovers(split_dir)
-    return statistics
-
-
-def _write_split(job: _Job, nj: int, log: Callable[[str], None]) -> Statistics:
-    names = [speaker for speaker, _ in speakers(job.split)][: job.options.num_utts]
-    transcripts: dict[str, list[str]] = {name: [] for name in names}
-    for name in names:
-        (job.out_dir / name).mkdir()
-    total, seconds, started, shown = job.options.num_utts, 0.0, time.monotonic(), 0
-    # fork, not spawn: the workers inherit the library that has not spoken yet
-    with multiprocessing.get_context("fork").Pool(nj, _start_worker, (job,)) as pool:
-        for done, (utterance, text, duration) in enumerate(pool.imap(_write, range(total), chunksize=4), start=1):
-            transcripts[utterance.rsplit("-", 1)[0]].append(f"{utterance} {text}\n")
-            seconds += duration
-            if done * 4 // total > shown or done == total:
-                shown = done * 4 // total
-                log(f"{job.split}: {done}/{total} utterances, {time.monotonic() - started:.0f} s")
-    for name, lines in transcripts.items():
-        (job.out_dir / name / f"{name}.trans.txt").write_text("".join(lines), encoding="utf-8")
-    return Statistics(total, len(names), round(seconds, 3))
+    return write_split(root / split, made_from, options.num_utts, start, nj, log)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from digits import MANIFEST, SAMPLE_RATE, read_manifest
 from espnet_ext.directories import make_beside, move_into_place
 from espnet_ext.errors import UserError, run_main
+from split import MANIFEST, SAMPLE_RATE, read_manifest
 
 SETS = {"train": "train", "valid": "dev", "test": "test"}  # split of the digits -> set of TED-LIUM
 DISTRIBUTION = "legacy"

@@ -1,9 +1,4 @@
-"""One utterance of the embedded corpus: spoken digits, the pauses around and between them, and what is heard in those.
-
-A recognizer that never heard a pause puts words into it, and one that never heard digital silence (samples that are
-exactly zero) does so where a recording begins or ends with it. So pauses are drawn up to two seconds, and each is
-filled by the noise that is behind the speech too, by digital silence, or by another noise.
-"""
+"""One utterance of the embedded corpus: spoken digits, the pauses around and between them, and noise."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -12,14 +7,15 @@ import numpy as np
 
 from espeak import Espeak, Prosody
 from noise import excerpt, mix, pink_noise, white_noise
+from pauses import draw_backgrounds, draw_pause
+from split import SAMPLE_RATE
 
-SAMPLE_RATE = 16000
 WORDS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """What every utterance draws from; part of a corpus's manifest.
+    """What every utterance draws from; part of a corpus's manifest. Those of the pauses: `pauses.PauseRanges`.
 
     Attributes:
         digits: Fewest and most words.
@@ -27,14 +23,8 @@ class Ranges:
         pitch: Height of the voice, see `Prosody`.
         pitch_range: Liveliness, see `Prosody`.
         level_dbfs: Lowest, most frequent and highest RMS of the spoken samples relative to full scale.
-        pause_sec: Shortest and longest pause; short ones are much more frequent (the median is an eighth of the range).
         pause_share: How many of the places between two words have a pause; before and after the words there is always
             one.
-        clean_share: How many utterances have no noise behind the speech.
-        zeros_share: How many pauses are filled with digital silence.
-        other_share: How many pauses are filled with a noise of their own.
-        other_dbfs: RMS of that noise, which may be louder than the speech: it is not its level that makes a word.
-        hold_sec: How long the noise behind the speech goes on into a pause that is filled with something else.
     """
 
     digits: tuple[int, int] = (1, 7)
@@ -72,12 +62,6 @@ def draw_prosody(rng: np.random.Generator) -> Prosody:
     return Prosody(*(int(rng.integers(low, high + 1)) for low, high in ranges))
 
 
-def draw_pause(rng: np.random.Generator) -> int:
-    """Returns the length of one pause in samples: mostly short, with a tail to the longest."""
-    low, high = RANGES.pause_sec
-    return int(SAMPLE_RATE * (low + (high - low) * rng.uniform() ** 3))
-
-
 def make_utterance(
     espeak: Espeak, babble: np.ndarray, voice: str, snr_db: tuple[float, float], rng: np.random.Generator
 ) -> tuple[str, np.ndarray]:
@@ -96,47 +80,13 @@ def make_utterance(
     words = [WORDS[digit] for digit in rng.integers(10, size=rng.integers(RANGES.digits[0], RANGES.digits[1] + 1))]
     ends = [*(np.flatnonzero(rng.uniform(size=len(words) - 1) < RANGES.pause_share) + 1), len(words)]
     prosody = draw_prosody(rng)
-    pieces, start = [np.zeros(draw_pause(rng))], 0
+    pieces, start = [np.zeros(draw_pause(RANGES, rng))], 0
     for end in ends:
         piece = to_16k(espeak.speak(" ".join(words[start:end]).lower(), voice, prosody), espeak.sample_rate)
-        pieces += [piece, np.zeros(draw_pause(rng))]
+        pieces += [piece, np.zeros(draw_pause(RANGES, rng))]
         start = end
     spoken = np.concatenate([np.full(len(piece), number % 2 == 1) for number, piece in enumerate(pieces)])
-    noise, other = _backgrounds([len(piece) for piece in pieces], babble, rng)
+    noises = (white_noise, pink_noise, partial(excerpt, babble))
+    noise, other = draw_backgrounds([len(piece) for piece in pieces], noises, RANGES, rng)
     speech = np.concatenate(pieces)
     return " ".join(words), mix(speech, spoken, noise, rng.uniform(*snr_db), rng.triangular(*RANGES.level_dbfs)) + other
-
-
-def _backgrounds(lengths: list[int], babble: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draws what is heard besides the speech.
-
-    Args:
-        lengths: Samples of pause, speech, pause, speech, ..., pause.
-        babble: As in `make_utterance`.
-        rng: Source of every choice.
-
-    Returns:
-        The noise behind the speech, of any scale and zero where a pause is filled with something else, and what other
-        noise these pauses have, at its own level; both float64, (num_samples,).
-    """
-    total = sum(lengths)
-    make_noise = (white_noise, pink_noise, partial(excerpt, babble))[rng.integers(3)]
-    noise = np.zeros(total) if rng.uniform() < RANGES.clean_share else make_noise(total, rng=rng)
-    other = np.zeros(total)
-    bounds = np.cumsum([0, *lengths])
-    for number in range(0, len(lengths), 2):
-        fill = rng.uniform()
-        if fill > RANGES.zeros_share + RANGES.other_share:
-            continue
-        first, last = number == 0, number == len(lengths) - 1
-        hold_before, hold_after = (int(SAMPLE_RATE * rng.uniform(*RANGES.hold_sec)) for _ in range(2))
-        begin = bounds[number] + (0 if first else hold_before)
-        end = bounds[number + 1] - (0 if last else hold_after)
-        if begin >= end:
-            continue
-        noise[begin:end] = 0.0
-        if fill > RANGES.zeros_share:
-            fresh = (white_noise, pink_noise)[rng.integers(2)](end - begin, rng)
-            level = 10 ** (rng.uniform(*RANGES.other_dbfs) / 20)
-            other[begin:end] = fresh * (level / np.sqrt(np.mean(fresh**2)))
-    return noise, other

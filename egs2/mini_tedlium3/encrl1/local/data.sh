@@ -8,6 +8,7 @@ set -euo pipefail
 . ./path.sh
 
 digits=../../mini_digits/encrl1/local
+export PYTHONPATH=${ENCRL_ROOT}/egs2/TEMPLATE/encrl1/local${PYTHONPATH:+:${PYTHONPATH}}
 python3 "${digits}/make_digits.py" --out_dir downloads/mini_digits "$@"
 python3 "${digits}/talks.py" --digits downloads/mini_digits --out_dir downloads/TEDLIUM_release-3
 TEDLIUM3=${PWD}/downloads/TEDLIUM_release-3 ../../tedlium3/encrl1/local/data.sh
