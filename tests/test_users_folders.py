@@ -83,7 +83,7 @@ def test_corpora_of_digits_replace_no_folder_of_the_user(tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError
 
-    monkeypatch.setattr("digits._write_split", fails)
+    monkeypatch.setattr("split._write", fails)
     thesis = users_folder(tmp_path / ".train.mine")
     with pytest.raises(RuntimeError):
         make_split(tmp_path, "train", Options(num_utts=1))
