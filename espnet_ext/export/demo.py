@@ -4,6 +4,7 @@ The page is a folder to copy. Any web server shows it, such as `python3 -m http.
 Hub, as a static Space. It transcribes as `encrl transcribe` does: the same windows, the same search, the same words.
 """
 
+import html
 import json
 import os
 import re
@@ -27,7 +28,7 @@ _RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-thr
 _WEB = Path(__file__).with_name("web")
 _WINDOW_SEC, _CONTEXT_SEC = 30.0, 3.0  # as encrl transcribe
 README = """---
-title: {title}
+title: {quoted}
 emoji: 🎙️
 colorFrom: blue
 colorTo: gray
@@ -67,9 +68,12 @@ def write_demo(onnx_dirs: Mapping[str, Path], output_dir: Path, title: str = "Sp
         if len(rates) > 1:
             raise UserError(f"students of different sampling rates ({sorted(rates)} Hz) cannot share a page")
         (partial / "students.json").write_text(json.dumps(students, ensure_ascii=False), encoding="utf-8")
-        (partial / "README.md").write_text(README.format(title=title, package=PACKAGE), encoding="utf-8")
+        readme = README.format(title=title, quoted=json.dumps(title), package=PACKAGE)
+        (partial / "README.md").write_text(readme, encoding="utf-8")
         for path in _WEB.iterdir():
             shutil.copy(path, partial)
+        page = (_WEB / "index.html").read_text(encoding="utf-8").replace("{title}", html.escape(title))
+        (partial / "index.html").write_text(page, encoding="utf-8")
         (partial / "ort").mkdir()
         with tarfile.open(archive) as tar:
             for name in _RUNTIME:

@@ -109,6 +109,8 @@ def write_sherpa(
     )
     # sherpa-onnx makes a blank of sentencepiece's sign only.
     tokens = ["\u2581" if token == "<space>" else token for token in model.model.token_list]
+    if model.token_type == "word":
+        tokens = [token if token.startswith("<") else f"\u2581{token}" for token in tokens]
     texts = {
         "tokens.txt": "".join(f"{token} {i}\n" for i, token in enumerate(tokens)),
         "run.py": EXAMPLE,

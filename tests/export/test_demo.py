@@ -80,7 +80,7 @@ def folder(students, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "demo"
     paths = map(str, students.values())
     demo_verb.main(
-        ["--onnx_dirs", *paths, "--names", *students, "--output_dir", str(folder), "--title", "Our students"]
+        ["--onnx_dirs", *paths, "--names", *students, "--output_dir", str(folder), "--title", "Our students: e6 & e2"]
     )
     return folder
 
@@ -269,6 +269,7 @@ def contrast(page, selector):
 def test_everything_comes_from_the_folder_and_has_a_name(page, address):
     loaded = page.run("performance.getEntriesByType('resource').map(one => one.name)")
     assert loaded and all(name.startswith(address) for name in loaded)
+    assert page.run("[document.title, document.querySelector('h1').textContent]") == ["Our students: e6 & e2"] * 2
     labels = [page.label(selector) for selector in ("#record", "#file", "#students input", "#wave", "#results")]
     assert labels == ["Record", "Audio file", "pieces", "Waveform: no audio yet", "Transcripts"]
 
@@ -294,7 +295,7 @@ def test_words_are_those_of_python(page):
 def test_the_folder_is_a_space(folder, students):
     assert not list(folder.parent.glob(".demo.*"))
     _, front, text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-    assert yaml.safe_load(front)["sdk"] == "static" and yaml.safe_load(front)["title"] == "Our students"
+    assert yaml.safe_load(front)["sdk"] == "static" and yaml.safe_load(front)["title"] == "Our students: e6 & e2"
     assert "http.server" in text
     listed = json.loads((folder / "students.json").read_text(encoding="utf-8"))
     assert [one["name"] for one in listed] == list(students)
