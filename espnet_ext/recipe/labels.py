@@ -151,7 +151,7 @@ def _label(recipe: "Recipe", source: Path, output: Path, formatted: bool) -> Pat
     words += ["--like", str(like)] if (like := _like(recipe, formatted)) else []
     for option, path in _tokens(recipe).items() if formatted else ():
         words += [f"--{option}", str(path)]
-    words += ["--token_type", options.token_type, "--non_linguistic_symbols", options.nlsyms_txt]
+    words += ["--token_type", names.token_type, "--non_linguistic_symbols", options.nlsyms_txt]
     words += ["--token_cleaner", options.cleaner, "--g2p", options.g2p]
     recipe.say(f"{stage}: {names.teacher_model.parent.name} transcribes {source.name} (log: {log})")
     log.unlink(missing_ok=True)
