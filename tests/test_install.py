@@ -250,7 +250,7 @@ def test_uv_installs_where_it_is_found_else_pip(root, tmp_path, name):
     done = call(root, commands, PATH=f"{tmp_path}/bin:/usr/bin:/bin")
     assert done.returncode == 0, done.stderr
     words = (root / "tools/install.log").read_text().split()
-    first = ["uv", "pip", "install", "--python", f"{tmp_path}/bin/python3"]
+    first = ["uv", "pip", "install", "--compile-bytecode", "--python", f"{tmp_path}/bin/python3"]
     assert words[:5] == (first if name else ["python3", "-u", "-m", "pip", "install"])
     assert words[-4:] == ["-c", "constraints.txt", "-e", f"{root}[train,beam,digits,export,test]"]
 
@@ -259,7 +259,7 @@ def test_a_failure_shows_what_the_installer_said(root, tmp_path):
     write_program(tmp_path / "bin/uv", "echo ' Downloading torch (506.1MiB)'; echo 'error: no route'; exit 1")
     done = call(root, "install_packages python3", PATH=f"{tmp_path}/bin:/usr/bin:/bin")
     assert done.returncode == 2 and "      torch (506.1MiB)" in done.stderr and "      error: no route" in done.stderr
-    assert "error: this failed: uv pip install --python python3; see" in done.stderr
+    assert "error: this failed: uv pip install --compile-bytecode --python python3; see" in done.stderr
 
 
 def test_constraints_are_what_the_package_asks_for():
