@@ -32,6 +32,7 @@ from espnet_ext.errors import UserError, run_main
 from espnet_ext.export.run import FILES, SHERPA
 from espnet_ext.export.runtime import OnnxCTC
 from espnet_ext.export.sherpa import transcribe
+from espnet_ext.export.sherpa_files import GRAPH
 from espnet_ext.files import atomic
 from espnet_ext.report.markdown import layout
 from espnet_ext.report.table import Table
@@ -97,11 +98,13 @@ def by_onnx(model: CTCModel, path: Path, audio: dict[str, Tensor], system: str, 
     return timed(system, decode, path.stat().st_size)
 
 
-def by_sherpa(model: CTCModel, path: Path, audio: dict[str, Tensor], system: str, threads: int) -> Decoded:
+def by_sherpa(
+    model: CTCModel, path: Path, audio: dict[str, Tensor], system: str, threads: int, graph: bool = False
+) -> Decoded:
     """Decodes one by one in sherpa-onnx; its loading, milliseconds, is in the time."""
 
     def decode() -> Texts:
-        found = transcribe(path.parent, path.name, list(audio.values()), model.sample_rate, threads)
+        found = transcribe(path.parent, path.name, list(audio.values()), model.sample_rate, threads, graph)
         return dict(zip(audio, found, strict=True))
 
     return timed(system, decode, path.stat().st_size)
@@ -151,6 +154,9 @@ def main() -> None:
         for precision, file in FILES.items():
             if (path / file).is_file():
                 decoded.append(decode(model, path / file, audio, f"{runtime} {precision}", args.threads))
+    if (folder / SHERPA / GRAPH).is_file():
+        path = folder / SHERPA / FILES["fp32"]
+        decoded.append(by_sherpa(model, path, audio, "sherpa-onnx fp32, with the graph", args.threads, graph=True))
     seconds = {name: len(speech) / model.sample_rate for name, speech in audio.items()}
     ratio = search.seconds / ours.seconds
     text = (

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and directories that one process writes at a time."""
+"""Files that appear whole or not at all, are what they seem, and directories that one process writes at a time."""
 
 import fcntl
 import hashlib
@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from espnet_ext.errors import UserError
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @contextmanager
@@ -36,6 +38,20 @@ def file_sha256(path: str | os.PathLike) -> str:
     """Returns the hash of what a file holds, in hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_not_pointer(path: Path) -> None:
+    """Checks that a file is not one of the short texts that git-lfs leaves until the files themselves are fetched.
+
+    Raises:
+        UserError: it is.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise UserError(
+                f"{path} is a git-lfs pointer, not the file itself; fetch it with: git lfs pull "
+                "(in the repository that it was cloned from)"
+            )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -61,14 +61,30 @@ class Record:
             return None
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{path} is not as it was written: {error}; delete {directory} to make it anew, or put the file back"
+                f"{path} is not as it was written: {error}; put the file back, or delete it and run again"
             ) from error
         return cls(directory, content)
 
     @classmethod
+    def all(cls, expdir: Path, *patterns: str) -> "Iterator[Record]":
+        """Yields the records in a directory of experiments; a file of that name that is none may be another program's.
+
+        Args:
+            expdir: the directory.
+            *patterns: of the directories in it.
+        """
+        for path in sorted(path for pattern in patterns for path in expdir.glob(f"{pattern}/{RECORD}")):
+            try:
+                record = cls.read(path.parent)
+            except UserError:
+                continue
+            if record is not None:
+                yield record
+
+    @classmethod
     def begin(cls, directory: Path, kind: str, made_of: Mapping[str, Any], **about: Any) -> "Record":
         """Writes that something is being made."""
-        before = cls.read(directory)
+        before = next(cls.all(directory, "."), None)
         spent = before.seconds if before is not None and not before.changes(made_of) else 0.0
         content = {"kind": kind, **about, "state": "begun", "made_of": plain(made_of), "outputs": {}}
         content |= {"code": _code_version(), "command": shlex.join(sys.argv), "host": socket.gethostname()}

@@ -94,3 +94,11 @@ def unsized_wav(path: Path, samples: np.ndarray, riff: int, data: int) -> Path:
     write(path, samples, kind="wav")
     patch(path, b"RIFF", riff.to_bytes(4, "little"))
     return patch(path, b"data", data.to_bytes(4, "little"))
+
+
+# What stands in place of a recording after a clone without git-lfs, or a download that failed.
+NO_RECORDINGS = {
+    "pointer": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "page": "<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>\n",
+    "answer": '{"error": "Repository not found"}',
+}

@@ -10,6 +10,8 @@ import soundfile
 from numpy import zeros
 
 from digits import Options, make_split
+from espnet_ext.checkpoints.find import find_model_files
+from espnet_ext.cli import derive as derive_verb
 from espnet_ext.errors import UserError
 from espnet_ext.export.run import Export, export
 from espnet_ext.publish.repository import stage_files
@@ -81,7 +83,7 @@ def test_corpora_of_digits_replace_no_folder_of_the_user(tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError
 
-    monkeypatch.setattr("digits._write_split", fails)
+    monkeypatch.setattr("split._write", fails)
     thesis = users_folder(tmp_path / ".train.mine")
     with pytest.raises(RuntimeError):
         make_split(tmp_path, "train", Options(num_utts=1))
@@ -98,3 +100,28 @@ def test_a_corpus_of_talks_replaces_no_folder_of_the_user(tmp_path):
     thesis = users_folder(tmp_path / "ted/.legacy.mine")
     make_tedlium(tmp_path / "digits", tmp_path / "ted")
     assert thesis.read_text() == "three years" and (tmp_path / "ted/legacy").is_dir()
+
+
+ACTIONS = {
+    "layers": ["--layers", "last:1"],
+    "pruned": ["--amount", "0.5"],
+    "link": [],
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("there", ["training", "model of a user", "source"])
+def test_a_derived_model_replaces_no_other_model(action, there, tmp_path):
+    source = save_experiment(tmp_path / "source", token_type="char", **model_conf())
+    (source / "valid.cer_ctc.ave.pth").rename(source / "model.pth")
+    other = source if there == "source" else save_experiment(tmp_path / "other", token_type="char", **model_conf(1))
+    if there == "model of a user":
+        (other / "valid.cer_ctc.ave.pth").rename(other / "model.pth")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    words = [action, "--source", str(source), *ACTIONS[action], "--output_dir"]
+    with pytest.raises(UserError, match=r"holds a model that this command has not made|is the directory of --source"):
+        derive_verb.main([*words, str(other)])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    for _ in range(2):  # its own result is replaced
+        derive_verb.main([*words, str(tmp_path / "new")])
+    assert find_model_files(tmp_path / "new")

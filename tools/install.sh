@@ -121,7 +121,7 @@ install_packages() { # <python> <option of pip and uv>...
     shift
     pip=("${python}" -u -m pip install --progress-bar off)
     if command -v uv > /dev/null; then
-        pip=(uv pip install --python "${python}")
+        pip=(uv pip install --compile-bytecode --python "${python}") # as pip does; ESPnet imports thousands of files
     fi
     log "      by ${pip[*]}"
     "${pip[@]}" "$@" -e "${root}[train,beam,digits,export,test]" < /dev/null 2>&1 | progress \

@@ -8,6 +8,8 @@ from espnet_ext.audio.view import View
 INAUDIBLE_SEC = 0.01
 # So many bytes or samples, or more, say headers and libsndfile where they do not know the length.
 NO_LENGTH = 1 << 62
+# Hz; what a header says beyond is damage.
+RATES = range(1000, 1_000_001)
 # How recordings begin, by whose sight a second one after the first is known.
 _MAGICS = (
     b"RIFF",

@@ -13,10 +13,11 @@ import numpy as np
 import soundfile
 
 from espnet_ext.audio.examine import examine
-from espnet_ext.audio.extent import NO_LENGTH, Extent
+from espnet_ext.audio.extent import NO_LENGTH, RATES, Extent
 from espnet_ext.audio.pyav import decode
 from espnet_ext.audio.view import FileView, StreamView
 from espnet_ext.errors import UserError
+from espnet_ext.files import check_not_pointer
 
 STDIN = Path("-")
 # Formats that PyAV reads on into a second recording in the same file.
@@ -65,16 +66,24 @@ def open_recording(path: Path) -> Iterator[Recording]:
         file: BinaryIO = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
         name = "standard input" if path == STDIN else str(path)
         if file.seekable():
-            yield _from_file(file, name, stack)
+            if path != STDIN:
+                check_not_pointer(path)
+            yield _believed(_from_file(file, name, stack), name)
             return
         head = file.read(4)
         if head.startswith(_STREAMED):
-            yield _from_stream(StreamView(file, head), name, stack)
+            yield _believed(_from_stream(StreamView(file, head), name, stack), name)
             return
         copy = stack.enter_context(tempfile.TemporaryFile())
         copy.write(head)
         shutil.copyfileobj(file, copy)
-        yield _from_file(copy, name, stack)
+        yield _believed(_from_file(copy, name, stack), name)
+
+
+def _believed(recording: Recording, name: str) -> Recording:
+    if recording.rate not in RATES:
+        raise UserError(f"{name} says that it has {recording.rate} Hz, so its header is damaged; copy it again")
+    return recording
 
 
 def _from_file(file: BinaryIO, name: str, stack: ExitStack) -> Recording:
@@ -110,7 +119,8 @@ def _from_stream(view: StreamView, name: str, stack: ExitStack) -> Recording:
 def _with_pyav(file: BinaryIO, extent: Extent, name: str, stack: ExitStack, reason: str) -> Recording:
     file.seek(0)
     rate, channels, blocks = decode(file, name, stack, reason, tolerant=extent.kind == "MP3" and extent.joined)
-    return Recording(rate, channels, _checked(blocks, name, lambda: extent.samples))
+    least = extent.samples if extent.kind else 1  # of a container that tells nothing, no samples are no recording
+    return Recording(rate, channels, _checked(blocks, name, lambda: least))
 
 
 def _refuse(extent: Extent, name: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from espnet_ext.checkpoints.contained import check_contained
-from espnet_ext.checkpoints.whole import check_not_pointer, damaged_part
+from espnet_ext.checkpoints.whole import damaged_part
 from espnet_ext.directories import check_ours
 from espnet_ext.errors import UserError
-from espnet_ext.files import atomic, locked
+from espnet_ext.files import atomic, check_not_pointer, locked
 from espnet_ext.yaml_limits import MAX_CHARACTERS, load_yaml
 
 # ESPnet goes through the configuration once for every file in the archive.

@@ -159,11 +159,10 @@ def derive_student(
         The path of `model.pth`.
 
     Raises:
-        UserError: as `load_layers`.
+        UserError: as `load_layers`, or a directory that is not to be replaced.
     """
-    if output_dir.resolve() == find_model_files(source, checkpoint)[0].parent.resolve():
-        raise UserError(f"--output_dir {output_dir} is the directory of --source; give another one")
-    return save_model(*load_layers(source, layers, checkpoint, ctc_only), output_dir)
+    config, state = load_layers(source, layers, checkpoint, ctc_only)
+    return save_model(config, state, output_dir, find_model_files(source, checkpoint)[0].parent)
 
 
 def _fill_model(config: Mapping[str, Any], state: dict[str, Tensor], root: Path, source: Path) -> dict[str, Tensor]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from espnet_ext.checkpoints.archive import unpack_model
 from espnet_ext.checkpoints.load import why_not_loaded
+from espnet_ext.checkpoints.output import claim
 from espnet_ext.checkpoints.tags import download, is_tag
-from espnet_ext.checkpoints.whole import check_checkpoint, check_not_pointer, check_whole
+from espnet_ext.checkpoints.whole import check_checkpoint, check_whole
 from espnet_ext.config import read_config, recipe_directory, write_config
 from espnet_ext.errors import UserError, did_you_mean
-from espnet_ext.files import atomic
+from espnet_ext.files import atomic, check_not_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,14 +93,26 @@ def read_state_dict(checkpoint: Path) -> dict[str, "Tensor"]:
     return state
 
 
-def save_model(config: Mapping[str, Any], state: Mapping[str, "Tensor"], output_dir: Path) -> Path:
+def save_model(
+    config: Mapping[str, Any], state: Mapping[str, "Tensor"], output_dir: Path, source: Path | None = None
+) -> Path:
     """Writes `config.yaml` and `model.pth` into a directory; a `model.pth` that exists is whole.
+
+    Args:
+        config: of the model.
+        state: its tensors.
+        output_dir: the directory.
+        source: directory of the model that it is made of.
 
     Returns:
         The path of `model.pth`.
+
+    Raises:
+        UserError: the directory is not to be replaced, see `espnet_ext.checkpoints.output`.
     """
     import torch
 
+    claim(output_dir, source)
     write_config(config, output_dir / "config.yaml")
     target = output_dir / "model.pth"
     with atomic(target) as temporary:

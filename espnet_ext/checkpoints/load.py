@@ -4,8 +4,9 @@ import pickle
 import zipfile
 from pathlib import Path
 
-from espnet_ext.checkpoints.whole import check_not_pointer, damaged_part
+from espnet_ext.checkpoints.whole import damaged_part
 from espnet_ext.errors import UserError
+from espnet_ext.files import check_not_pointer
 
 
 def load_saved(path: Path) -> dict:

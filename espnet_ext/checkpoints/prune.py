@@ -69,7 +69,7 @@ def prune_model(
     state, share = prune(read_state_dict(checkpoint), amount, groups, weights_only)
     config = read_config(config_file)
     config = with_absolute_paths(config, recipe_directory(config_file, config))
-    return save_model(config, state, output_dir), share
+    return save_model(config, state, output_dir, config_file.parent), share
 
 
 def _is_buffer(key: str) -> bool:

@@ -11,23 +11,9 @@ import zlib
 from pathlib import Path
 
 from espnet_ext.errors import UserError
+from espnet_ext.files import check_not_pointer
 
-_POINTER = b"version https://git-lfs.github.com/spec/"
 _PICKLE = b"\x80"  # how PyTorch's older format begins, and any pickle of protocol 2 and above
-
-
-def check_not_pointer(path: Path) -> None:
-    """Checks that a file is not one of the short texts that git-lfs leaves until the files themselves are fetched.
-
-    Raises:
-        UserError: it is.
-    """
-    with path.open("rb") as file:
-        if file.read(len(_POINTER)) == _POINTER:
-            raise UserError(
-                f"{path} is a git-lfs pointer, not the file itself; fetch it with: git lfs pull "
-                "(in the repository that it was cloned from)"
-            )
 
 
 def check_whole(path: Path, kind: str) -> None:

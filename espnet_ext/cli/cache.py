@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from espnet_ext.cli.options import AUDIO_FORMAT, TEACHER, Parser
+from espnet_ext.cli.options import AUDIO_FORMAT, TEACHER, Parser, number
 from espnet_ext.quiet import quiet_espnet
 
 DESCRIPTION = """\
@@ -39,10 +39,10 @@ def get_parser() -> Parser:
     parser.add_argument(
         "--shard_size", type=int, default=500, help="Number of utterances that are written and resumed together"
     )
-    parser.add_argument("--batch_sec", type=float, default=60.0, help="Most audio in a batch, in seconds")
+    parser.add_argument("--batch_sec", type=number, default=60.0, help="Most audio in a batch, in seconds")
     parser.add_argument(
         "--max_padding",
-        type=float,
+        type=number,
         default=0.0,
         help="Most padding in a batch, as a share of its longest utterance. Above 0 it is faster on a GPU, but "
         "ESPnet's encoders see a little of the padding",

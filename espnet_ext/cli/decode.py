@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from espnet_ext.cli.options import AUDIO_FORMAT, Parser, add_flag, parse_with_config
+from espnet_ext.cli.options import AUDIO_FORMAT, Parser, add_flag, number, parse_with_config
 from espnet_ext.errors import UserError
 from espnet_ext.quiet import quiet_espnet
 
@@ -40,11 +40,11 @@ def get_parser() -> Parser:
     parser.add_argument("--ngpu", type=int, default=0, help="Number of GPUs, 0 or 1; 0 decodes on the CPU")
     parser.add_argument(
         "--batch_sec",
-        type=float,
+        type=number,
         help="Most audio in a batch, padding included, in seconds (default: 120 on a GPU, 60 for each CPU thread)",
     )
     parser.add_argument(
-        "--max_padding", type=float, default=0.05, help="Most padding in a batch, as a share of its longest utterance"
+        "--max_padding", type=number, default=0.05, help="Most padding in a batch, as a share of its longest utterance"
     )
     add_flag(parser, "--ctm", "Write the times of the words as NIST's CTM too; greedy search only")
 
@@ -61,12 +61,12 @@ def get_parser() -> Parser:
     # These defaults are those of espnet_ext.decode.beam.BeamOptions.
     group.add_argument("--beam_size", type=int, default=50, help="Number of hypotheses kept after each frame")
     group.add_argument(
-        "--beam_threshold", type=float, default=50.0, help="How far behind the best score a hypothesis may be"
+        "--beam_threshold", type=number, default=50.0, help="How far behind the best score a hypothesis may be"
     )
-    group.add_argument("--emission_scale", type=float, default=1.0, help="Factor of the log-probabilities")
-    group.add_argument("--word_score", type=float, default=0.0, help="Score that every word of the lexicon adds")
+    group.add_argument("--emission_scale", type=number, default=1.0, help="Factor of the log-probabilities")
+    group.add_argument("--word_score", type=number, default=0.0, help="Score that every word of the lexicon adds")
     group.add_argument("--lm", type=Path, help="N-gram (ARPA or KenLM): of words with a lexicon, of tokens without")
-    group.add_argument("--lm_weight", type=float, default=1.0, help="Factor of the n-gram's log-probabilities")
+    group.add_argument("--lm_weight", type=number, default=1.0, help="Factor of the n-gram's log-probabilities")
     add_flag(group, "--log_add", "Sum the alignments of a hypothesis instead of taking the best one", default=True)
 
     group = parser.add_argument_group("Choice of scores")
@@ -83,14 +83,14 @@ def get_parser() -> Parser:
     group.add_argument(
         "--emission_scales",
         nargs="+",
-        type=float,
+        type=number,
         default=[0.5, 1.0, 1.67, 3.0, 6.0],
         help="Values of --emission_scale that --tune tries",
     )
     group.add_argument(
         "--word_scores",
         nargs="+",
-        type=float,
+        type=number,
         default=[-6.0, -3.0, 0.0, 3.0],
         help="Values of --word_score that --tune tries with a lexicon",
     )

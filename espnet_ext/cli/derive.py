@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from espnet_ext.cli.options import MODEL, TEACHER, Parser, add_flag
+from espnet_ext.cli.options import MODEL, TEACHER, Parser, add_flag, number
 from espnet_ext.quiet import quiet_espnet
 
 LAYERS = """\
@@ -37,7 +37,7 @@ Example:
 TOKENS = """\
 Gives a recipe the tokens of a model from elsewhere, so that its students can match that model's CTC output. Writes what
 stage 5 of asr.sh would make (the list of tokens, and the BPE model), and prints the options with which run.sh uses it.
-Stage 5 must not run again then.
+Stage 5 must not run again then. A recipe does the same by --token_type teacher.
 
 Example:
     % encrl derive tokens --teacher /models/asr_conformer --token_dir data/en_token_list
@@ -68,7 +68,7 @@ def get_parser() -> Parser:
 
     pruned = actions.add_parser("pruned", description=PRUNED, help="A model whose smallest weights are zero")
     pruned.add_argument("--source", required=True, help=f"The model to prune: {MODEL}")
-    pruned.add_argument("--amount", type=float, required=True, help="Share of each tensor that is set to zero, 0 to 1")
+    pruned.add_argument("--amount", type=number, required=True, help="Share of each tensor that is set to zero, 0 to 1")
     pruned.add_argument(
         "--modules",
         nargs="+",
@@ -88,7 +88,7 @@ def get_parser() -> Parser:
     link.add_argument("--output_dir", type=Path, required=True, help=OUTPUT)
 
     tokens = actions.add_parser("tokens", description=TOKENS, help="The tokens of a model from elsewhere")
-    tokens.add_argument("--teacher", required=True, help=f"The model that has the tokens: {MODEL}")
+    tokens.add_argument("--teacher", required=True, help=f"The model that has the tokens, as {TEACHER}")
     tokens.add_argument("--token_dir", type=Path, required=True, help="Directory data/<lang>_token_list of the recipe")
     return parser
 
@@ -129,6 +129,6 @@ def _link(args: Namespace) -> str:
 
 
 def _tokens(args: Namespace) -> str:
-    from espnet_ext.checkpoints.tokens import copy_tokens
+    from espnet_ext.teachers.token_files import copy_tokens
 
     return copy_tokens(args.teacher, args.token_dir)

@@ -1,6 +1,7 @@
 """What the command lines of all verbs share. Needs the standard library only: --help works at once."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -49,6 +50,17 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
             return said
         shown = default if isinstance(default, list | tuple) else [default]
         return f"{said} (default: {' '.join(str(one).lower() if isinstance(one, bool) else str(one) for one in shown)})"
+
+
+def number(word: str) -> float:
+    """Reads a finite number. With `nan` every comparison is false, so a limit of that would be none."""
+    try:
+        found = float(word)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"takes a finite number, not '{word}'")
+    return found
 
 
 def boolean(word: str) -> bool:

@@ -30,6 +30,9 @@ def get_parser() -> Parser:
     )
     parser.add_argument("--inference_tag", help="Directory of the decoded sets in each experiment directory")
     parser.add_argument("--test_sets", help="Names of the sets, separated by blanks")
+    parser.add_argument(
+        "--demo_dir", type=Path, help="A page of encrl demo, uploaded as a static Space of the hub, instead of a model"
+    )
     parser.add_argument("--license", help="License of the model, as the hub names it, e.g. cc-by-4.0")
     parser.add_argument("--language", help="Language of the speech, as the hub names it, e.g. en")
     parser.add_argument(
@@ -46,19 +49,22 @@ def get_parser() -> Parser:
 def main(words: list[str]) -> None:
     """Checks, puts the files together, uploads."""
     args = get_parser().parse_args(words)
-    if not (args.dry_run or args.check_only) and not args.license:
+    if not (args.dry_run or args.check_only or args.demo_dir) and not args.license:
         raise UserError("--license is missing: the card must say under which terms the model may be used")
     with quiet_espnet():
         from espnet_ext.publish.card import Facts
-        from espnet_ext.publish.publish import publish
+        from espnet_ext.publish.publish import publish, publish_page
         from espnet_ext.publish.repository import check_access
 
     facts = Facts(
         args.repo, args.license, args.language, tuple(filter(None, args.dataset)), args.base_model, args.project_url
     )
     if args.check_only:
-        check_access(args.repo, args.create_repo)
+        check_access(args.repo, args.create_repo, "space" if args.demo_dir else "model")
         print(f"{args.repo}: may be uploaded to")
+        return
+    if args.demo_dir:
+        publish_page(args.repo, args.demo_dir, args.create_repo, args.dry_run)
         return
     for option in ("exp_dir", "inference_tag", "test_sets"):
         if not getattr(args, option):

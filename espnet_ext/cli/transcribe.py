@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from espnet_ext.cli.options import MODEL, Parser
+from espnet_ext.cli.options import MODEL, Parser, number
 from espnet_ext.errors import UserError
 
 DESCRIPTION = r"""
@@ -36,11 +36,14 @@ def get_parser() -> Parser:
         "--output_dir", type=Path, help="Directory that gets a transcript for each audio file. Without it: the screen"
     )
     parser.add_argument(
-        "--window_sec", type=float, default=30.0, help="Audio that the model gets at once, in seconds, context included"
+        "--window_sec",
+        type=number,
+        default=30.0,
+        help="Audio that the model gets at once, in seconds, context included",
     )
     parser.add_argument(
         "--context_sec",
-        type=float,
+        type=number,
         default=3.0,
         help="Audio on each side of a window that is context only, in seconds; at most a quarter of --window_sec",
     )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet_ext.audio.examine import examine
-from espnet_ext.audio.extent import NO_LENGTH, Extent
+from espnet_ext.audio.extent import NO_LENGTH, RATES, Extent
 from espnet_ext.audio.pcm import sphere_fields
 from espnet_ext.audio.view import FileView
+from espnet_ext.errors import UserError
+from espnet_ext.files import check_not_pointer
 
 _FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")
 _READ_FRAMES = 1 << 20
@@ -54,8 +56,11 @@ def read_audio_header(entry: str) -> Audio:
     if not Path(entry).is_file():
         raise BadAudioError(f"audio file {entry} does not exist; restore it, or prepare the data again")
     try:
+        check_not_pointer(Path(entry))
         with open(entry, "rb") as file:
             return _read(file, f"file {entry}")
+    except UserError as error:
+        raise BadAudioError(f"audio file {error}") from error
     except OSError as error:
         raise BadAudioError(f"audio file {entry} cannot be read ({error.strerror}); copy it again") from error
 
@@ -104,6 +109,8 @@ def _check_samples(file: object, audio: Audio, extent: Extent, name: str) -> Non
             f"audio {name} has a header without its length: libsndfile, with which ESPnet reads, finds {there} "
             "samples; write it anew: ffmpeg -i IN OUT.flac, or of a WAV file: sox --ignore-length IN OUT"
         )
+    if audio.rate not in RATES:
+        raise BadAudioError(f"audio {name} says that it has {audio.rate} Hz, so its header is damaged; copy it again")
     if audio.num_samples == 0:
         raise BadAudioError(f"audio {name} has no samples; remove the utterance or restore its recording")
     if file.subtype in _FLOAT_SUBTYPES:  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from espnet_ext.data.headers import read_headers
 from espnet_ext.data.perturbation import SoxCheck
 from espnet_ext.data.sclite import fold_case, id_problem, text_problem
 from espnet_ext.data.segments import check_segments
-from espnet_ext.data.tables import check_last_line, read_keys, read_sorted_rows
+from espnet_ext.data.tables import check_last_line, read_keys, read_sorted_rows, shown
 
 # Kaldi's validate_data_dir.sh, which stage 3 runs, takes no line with them.
 _ILLEGAL_WORDS = {"<s>", "</s>", "#0"}
@@ -164,4 +164,4 @@ def _compare(paths: dict[str, Path], findings: Findings) -> None:
             ("utt2spk", audio_in, "no speaker; add its line to utt2spk"),
         ):
             if lacks in names and lacks not in present and has in present:
-                findings.error(f"{paths[has]}: {key}: {message}")
+                findings.error(f"{paths[has]}: {shown(key)}: {message}")

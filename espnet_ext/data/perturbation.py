@@ -8,8 +8,8 @@ from pathlib import Path
 from espnet_ext.errors import UserError
 
 _MAGIC_BYTES = 4
-# What a shell splits, expands or takes for its syntax.
-_SPECIAL = re.compile(r"""[\s"'\\$`&|;<>()*?\[]""", re.ASCII)
+# What a shell splits, expands or takes for its syntax, and what sox takes for an option.
+_SPECIAL = re.compile(r"""[\s"'\\$`&|;<>()*?\[]|^[-#~]""", re.ASCII)
 _OFFSET = re.compile(r":\d+$")  # perturb_data_dir_speed.sh takes it for a place in an archive of Kaldi
 
 

@@ -4,6 +4,7 @@ import math
 import re
 from pathlib import Path
 
+from espnet_ext.audio.extent import INAUDIBLE_SEC
 from espnet_ext.data.findings import Count, Findings
 from espnet_ext.data.tables import read_sorted_rows
 
@@ -66,7 +67,7 @@ def _problem(fields: list[str], lengths: dict[str, float]) -> str | None:
     known = f"{length_sec:.2f} s long" if math.isfinite(length_sec) else "of unknown length"
     if end_sec == -1:
         return f"-1 for the end of {recording} ({known}) is refused by stage 3; write its seconds"
-    if not 0 <= start_sec < min(end_sec, length_sec):
+    if start_sec < 0 or min(end_sec, length_sec) - start_sec < INAUDIBLE_SEC:  # of which stage 3 may make no sample
         return f"no audio between {start} s and {end} s of {recording} ({known}); correct the times"
     if end_sec > length_sec + MAX_OVERRUN_SEC:
         return (

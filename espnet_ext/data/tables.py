@@ -12,8 +12,11 @@ from espnet_ext.data.findings import Findings
 from espnet_ext.errors import UserError
 
 # Kaldi's validate_text.pl, which stage 3 runs, refuses white space but blanks and tabs; a mark of byte order and
-# control characters would become a part of an id or a word that nobody sees.
-_BAD_CHARACTER = re.compile(r"[^\S \t]|[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
+# control characters and marks without width would become a part of an id or a word that nobody sees. The joiners
+# U+200C and U+200D belong to the words of some languages.
+_BAD_CHARACTER = re.compile(
+    r"[^\S \t]|[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAMES = {"\r": "CARRIAGE RETURN", "\x85": "NEXT LINE", "\x0b": "LINE TABULATION", "\x0c": "FORM FEED", "\0": "NULL"}
 _REMEDIES = {
@@ -136,6 +139,11 @@ def read_keys(path: Path) -> Iterator[str]:
     for _, line in read_lines(path):
         if key := line.replace("\ufeff", "").split(maxsplit=1)[:1]:
             yield key[0]
+
+
+def shown(key: str) -> str:
+    """Returns a key so that it cannot be taken for one that looks like it, e.g. with its accents written apart."""
+    return key if key.isascii() else f"{key} ({ascii(key)[1:-1]})"
 
 
 def _twice(path: Path, number: int, key: str) -> str:

@@ -1,5 +1,6 @@
 """Reads any audio file as blocks of one channel at a model's sampling rate."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import soxr
 
 from espnet_ext.audio.downmix import Downmix
 from espnet_ext.audio.reader import STDIN, open_recording
+from espnet_ext.decode.formats import escape_name
 from espnet_ext.errors import UserError
 
 # What phones, browsers and cameras record.
-_PYAV_SUFFIXES = {".aac", ".amr", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp4", ".webm", ".wma"}
+_VIDEO_SUFFIXES = {".mkv", ".mov", ".mp4", ".webm"}
+_PYAV_SUFFIXES = {".aac", ".amr", ".m4a", ".m4b", ".mka", ".wma"} | _VIDEO_SUFFIXES
 # Not raw samples, which do not say their rate.
 SUFFIXES = (
     {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
@@ -26,6 +29,8 @@ _CHUNK = 1 << 16  # samples
 
 def find_audio(paths: list[Path]) -> dict[Path, Path]:
     """Finds the audio files among files and folders, the latter searched to the bottom.
+
+    In a folder, a video beside audio of its name is left out, and that is said on stderr.
 
     Args:
         paths: files, folders, named pipes, and `-` for the standard input.
@@ -47,9 +52,11 @@ def find_audio(paths: list[Path]) -> dict[Path, Path]:
             found[path] = Path(path.name)
             continue
         audio = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES)
-        sound = {file.with_suffix("") for file in audio if file.suffix.lower() not in _PYAV_SUFFIXES}
-        # A video beside its own sound is no loss.
-        inside = [f for f in audio if f.suffix.lower() not in _PYAV_SUFFIXES or f.with_suffix("") not in sound]
+        sound = {file.with_suffix("") for file in audio if file.suffix.lower() not in _VIDEO_SUFFIXES}
+        videos = {f for f in audio if f.suffix.lower() in _VIDEO_SUFFIXES and f.with_suffix("") in sound}
+        for video in sorted(videos):
+            print(f"warning: {escape_name(str(video))} is left out: audio of its name is beside it", file=sys.stderr)
+        inside = [file for file in audio if file not in videos]
         if not inside:
             raise UserError(f"{path} holds no audio file ({', '.join(sorted(SUFFIXES)[:6])} ...)")
         found |= {file: file.relative_to(path) for file in inside}

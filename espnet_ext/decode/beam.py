@@ -147,12 +147,13 @@ def spell(model: CTCModel, words: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read_words(path: Path) -> list[str]:
-    """Returns the different words of a text file of `utterance-id word ...` lines, sorted.
+    """Returns the different words of a text file of `utterance-id word ...` lines, or of one word a line, sorted.
 
     Raises:
         UserError: no such file, or no word in it.
     """
-    words = sorted({word for text in read_text(path).values() for word in text.split()})
+    texts = read_text(path)
+    words = sorted({word for text in texts.values() for word in text.split()} or set(texts))
     if not words:
         raise UserError(f"{path}: has no words for the lexicon")
     return words

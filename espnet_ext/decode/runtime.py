@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from espnet_ext.checkpoints.whole import check_not_pointer
 from espnet_ext.errors import UserError
+from espnet_ext.files import check_not_pointer
 
 INPUTS, OUTPUTS = ("x", "x_lengths"), ("log_probs", "log_probs_lengths")
 

@@ -3,6 +3,7 @@
 An ONNX file needs neither PyTorch nor ESPnet.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ class Student:
         Raises:
             UserError: a file that cannot be read to its end, samples that are no audio, or windows without a middle.
         """
-        if window_sec < 4 * context_sec or context_sec <= 0:
+        if not 0 < 4 * context_sec <= window_sec < math.inf:  # also of nan
             raise UserError("window_sec must be at least four times context_sec, which must be > 0")
         window, overlap = window_samples(self._recognizer, window_sec, context_sec)
         if isinstance(audio, (str, os.PathLike)):

@@ -2,7 +2,7 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -13,9 +13,11 @@ from espnet_ext.encrl.criteria import Criterion
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.espnet import count_frames, sample_rate_hz
 from espnet_ext.teachers.teacher import Teacher
+from espnet_ext.teachers.tokens import TokenMap, Tokens, match_tokens
 
 # Interpolation over more than this has little to do with what the teacher said of a frame.
 _MAX_RATIO = 4.0
+_REMEDY = "use criteria on 'encoder' only, as conf/tuning/clip_frames.yaml does"
 
 
 def student_rate(model: ESPnetASRModel, args: Namespace) -> tuple[int, int]:
@@ -34,7 +36,7 @@ def student_rate(model: ESPnetASRModel, args: Namespace) -> tuple[int, int]:
 
 def check_agreement(
     teacher: Teacher, student_name: str, student: ESPnetASRModel, args: Namespace, criteria: Iterable[Criterion]
-) -> float:
+) -> tuple[float, TokenMap | None]:
     """Compares what teacher and student need for some criteria.
 
     Args:
@@ -45,7 +47,8 @@ def check_agreement(
         criteria: that are compared.
 
     Returns:
-        Teacher's encoder frames per frame of the student; exactly 1 where they agree.
+        Teacher's encoder frames per frame of the student, exactly 1 where they agree; how the teacher's CTC output is
+        brought to the student's tokens, None where they agree.
 
     Raises:
         UserError: says which criterion needs what, if the two models cannot be compared.
@@ -72,11 +75,12 @@ def check_agreement(
             f"Teacher {teacher.name} has {teacher.frames_per_sec:g} encoder frames/s, student {student_name} "
             f"{rate / frame_samples:g}: the teacher's outputs are interpolated to the student's frames"
         )
-    for criterion in criteria:
-        if criterion.needs_head and criterion.needs_teacher:
-            _check_heads(teacher, student_name, student, criterion)
     _check_layers(teacher, student_name, student, criteria)
-    return ratio
+    heads = [criterion for criterion in criteria if criterion.needs_head and criterion.needs_teacher]
+    if not heads:
+        return ratio, None
+    tokens = known_tokens(teacher.tokens, teacher.name, heads[0], teacher.has_head)
+    return ratio, compare_tokens(tokens, student.token_list, student.blank_id, student_name, teacher.name, heads[0])
 
 
 def _check_layers(teacher: Teacher, student_name: str, student: ESPnetASRModel, criteria: list[Criterion]) -> None:
@@ -98,23 +102,51 @@ def _check_layers(teacher: Teacher, student_name: str, student: ESPnetASRModel, 
             )
 
 
-def _check_heads(teacher: Teacher, student_name: str, student: ESPnetASRModel, criterion: Criterion) -> None:
-    need = f"criterion '{criterion.name}' on {criterion.on} compares CTC outputs"
-    remedy = "use criteria on 'encoder' only, as conf/tuning/clip_frames.yaml does"
-    for name, has_head in ((f"teacher {teacher.name}", teacher.has_head), (student_name, student.ctc is not None)):
-        if not has_head:
-            raise UserError(f"{need}, but {name} has no CTC head; {remedy}")
-    if teacher.tokens is None:
-        raise UserError(f"{need}, but the tokens of teacher {teacher.name} are not known; {remedy}")
-    theirs, ours = list(teacher.tokens.symbols), list(student.token_list)
-    if theirs != ours:
+def known_tokens(tokens: Tokens | None, teacher: str, criterion: Criterion, has_head: bool | None = None) -> Tokens:
+    """Returns the tokens of a teacher.
+
+    Args:
+        tokens: as far as they are known.
+        teacher: its name.
+        criterion: that compares CTC outputs.
+        has_head: whether it has a CTC output, as far as that is known.
+
+    Raises:
+        UserError: it has none, or they are not known.
+    """
+    if tokens is None:
+        lacks = f"teacher {teacher} has no CTC output whose tokens are known"
+        if has_head is not None:
+            lacks = (
+                f"the tokens of teacher {teacher} are not known" if has_head else f"teacher {teacher} has no CTC head"
+            )
+        raise UserError(f"{_need(criterion)}, but {lacks}; {_REMEDY}")
+    return tokens
+
+
+def compare_tokens(
+    theirs: Tokens, ours: Sequence[str], blank: int, student: str, teacher: str, criterion: Criterion
+) -> TokenMap | None:
+    """Returns how the teacher's CTC output is brought to a student's tokens, see `match_tokens`.
+
+    Args:
+        theirs: of the teacher.
+        ours: of the student.
+        blank: position of the student's.
+        student: its name.
+        teacher: its name.
+        criterion: that compares CTC outputs.
+
+    Raises:
+        UserError: they are other tokens.
+    """
+    try:
+        return match_tokens(theirs, ours, blank, f"student {student}", teacher)
+    except UserError as error:
         raise UserError(
-            f"{need} and needs the same token list: teacher {teacher.name} has {len(theirs)} tokens, student "
-            f"{student_name} {len(ours)}{' (same number, other tokens)' if len(theirs) == len(ours) else ''}; "
-            f"use the teacher's token list and BPE model, or {remedy}"
-        )
-    if teacher.tokens.blank != student.blank_id:
-        raise UserError(
-            f"{need}, but the blank is token {teacher.tokens.blank} of teacher {teacher.name} and token "
-            f"{student.blank_id} of student {student_name}; {remedy}"
-        )
+            f"{_need(criterion)} and needs the same token list: {error}; give --token_type teacher, or {_REMEDY}"
+        ) from error
+
+
+def _need(criterion: Criterion) -> str:
+    return f"criterion '{criterion.name}' on {criterion.on} compares CTC outputs"

@@ -59,8 +59,10 @@ def export_student(encrl_exp: Path, name: str, checkpoint: str | None, output_di
     if not source.exists():
         raise UserError(f"{source} does not exist: the EncRL training has not finished; run stage 11 again")
     state = student_state(read_state_dict(source), name)
+    args = Namespace(**config)
     with quiet_espnet():
-        model = ASRTask.build_model(Namespace(**config))
+        model = ASRTask.build_model(args)
+    config = {key: getattr(args, key) for key in config}  # with the tokens themselves, which ESPnet has read
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -20,6 +21,7 @@ from espnet_ext.losses.gather import process_rank
 from espnet_ext.losses.masking import valid_frames, without_padding
 from espnet_ext.teachers.cache import cached_outputs
 from espnet_ext.teachers.teacher import Teacher
+from espnet_ext.teachers.tokens import TokenMap
 
 # The shares of the gradient cost a pass through the losses, so not every update measures them.
 _SHARES_EVERY = 50
@@ -35,6 +37,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher_shares_frontend: whether the teacher takes the features of `frontend`.
         criteria: what is compared, and how.
         frame_ratios: the teacher's frames per frame of a student, by student, where they differ.
+        token_maps: what brings the teacher's CTC output to the tokens of a student, by student, where they differ.
         sample_rate_hz: of the audio, which a teacher of another rate resamples; None: the teacher's.
     """
 
@@ -46,6 +49,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         teacher_shares_frontend: bool,
         criteria: Sequence[Criterion],
         frame_ratios: Mapping[str, float] | None = None,
+        token_maps: Mapping[str, TokenMap | None] | None = None,
         sample_rate_hz: int | None = None,
     ):
         super().__init__()
@@ -54,7 +58,7 @@ class ESPnetEncRLModel(AbsESPnetModel):
         self.teacher = teacher
         self.teacher_shares_frontend = teacher_shares_frontend
         self.criteria = list(criteria)
-        self.frame_ratios = dict(frame_ratios or {})
+        self.frame_ratios, self.token_maps = dict(frame_ratios or {}), dict(token_maps or {})
         self.sample_rate_hz = sample_rate_hz
         self._updates = 0
         self.skipped_updates = dict.fromkeys(students, 0)  # in a row, counted by the trainer over epochs
@@ -186,6 +190,8 @@ class ESPnetEncRLModel(AbsESPnetModel):
         own = common = views[0].lengths
         if teacher is not None:
             teacher = teacher.at_rate(self.frame_ratios.get(name, 1.0))
+            if (change := self.token_maps.get(name)) is not None and teacher.logits is not None:
+                teacher = replace(teacher, logits=change(teacher.logits))
             common = torch.minimum(own, teacher.lengths)  # two encoders may round differently by one frame
         keep = common > 0
         if not keep.all():

@@ -1,29 +1,23 @@
 """ESPnet task that trains students to match a frozen teacher."""
 
 import logging
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from pathlib import Path
+from argparse import ArgumentParser, Namespace
 
-import yaml
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils.types import str2bool, str_or_none
-from torch import nn
 
 import espnet_ext.autoload  # noqa: F401  (registers our encoders, also in spawned workers)
-from espnet_ext.encrl.agreement import check_agreement
-from espnet_ext.encrl.criteria import DEFAULT, Criterion, check_cacheable, parse_criteria, teacher_outputs
+from espnet_ext.encrl.build import add_criteria_arguments, build_model
+from espnet_ext.encrl.criteria import parse_criteria
 from espnet_ext.encrl.init import init_from_layers, keep_zeros
 from espnet_ext.encrl.model import ESPnetEncRLModel
 from espnet_ext.encrl.students import build_student, read_students, student_args
-from espnet_ext.encrl.text import check_ctc, check_selection, check_text
+from espnet_ext.encrl.text import check_selection, check_text
 from espnet_ext.encrl.trainer import EncRLTrainer
 from espnet_ext.errors import UserError
-from espnet_ext.teachers.cache import ENCODER, check_cache, data_names
-from espnet_ext.teachers.espnet import frontend_key, sample_rate_hz
-from espnet_ext.teachers.load import load_teacher
-from espnet_ext.teachers.source import ESPNET, HELP, Source
-from espnet_ext.teachers.teacher import Teacher
+from espnet_ext.teachers.cache import ENCODER
+from espnet_ext.teachers.source import ESPNET, Source
 
 
 class EncRLTask(ASRTask):
@@ -40,18 +34,7 @@ class EncRLTask(ASRTask):
         """Adds the options of ASRTask and of EncRL."""
         super().add_task_arguments(parser)
         group = parser.add_argument_group("EncRL related")
-        group.add_argument(
-            "--teacher",
-            type=str_or_none,
-            default=None,
-            help=f"The large model, by its family. {HELP}",
-        )
-        group.add_argument(
-            "--teacher_train_mode",
-            type=str2bool,
-            default=False,
-            help="Run the teacher with dropout and batch statistics, as the released code of the paper does",
-        )
+        add_criteria_arguments(group)
         group.add_argument(
             "--students",
             nargs="+",
@@ -76,12 +59,6 @@ class EncRLTask(ASRTask):
             type=str2bool,
             default=False,
             help="Weights of --student_init that are exactly zero, as after pruning, stay zero",
-        )
-        group.add_argument(
-            "--criteria",
-            type=_yaml_option,
-            default=list(DEFAULT),
-            help="List of {loss, on, weight, conf, project}, e.g. '[{loss: mse, on: log_probs}]'",
         )
         group.add_argument(
             "--select_by",
@@ -116,54 +93,13 @@ class EncRLTask(ASRTask):
         args.students = read_students(args.students)  # written out, so that config.yaml is self-contained
         namespaces = {name: student_args(args, config) for name, config in args.students.items()}
         students = {name: build_student(name, namespace) for name, namespace in namespaces.items()}
-        for name, student in students.items():
-            check_ctc(name, student, criteria)
-        teacher, ratios = None, {}
-        rates = {name: sample_rate_hz(namespace) for name, namespace in namespaces.items()}
-        if len(set(rates.values())) > 1:
-            said = ", ".join(f"{name} {rate}" for name, rate in rates.items())
-            raise UserError(f"students hear the same audio but take different rates ({said} Hz); give one fs to all")
         if args.student_init and not args.collect_stats:
             _init_students(args, students)
-        if not args.collect_stats and any(criterion.needs_teacher for criterion in criteria):
-            if args.teacher is None:
-                raise UserError(f"--teacher is missing: name the large model ({HELP})")
-            _check_caches(args, criteria)
-            teacher = load_teacher(args.teacher, args.teacher_train_mode)
-            for name, student in students.items():
-                ratios[name] = check_agreement(teacher, name, student, namespaces[name], criteria)
-        frontend, teacher_shares = _share_frontend(namespaces, students, teacher)
+        model = build_model(ESPnetEncRLModel, args, criteria, students, namespaces)
         # Each student is selected by itself; the total would let the largest decide for all.
         best = [("valid", f"{name}_{args.select_by}", "min") for name in students]
         args.best_model_criterion = [("valid", "loss", "min"), *best]
-        rate = next(iter(rates.values()))
-        return ESPnetEncRLModel(students, frontend, teacher, teacher_shares, criteria, ratios, rate)
-
-
-def _yaml_option(text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ArgumentTypeError(
-            f"'{text}' is not YAML ({reason}); quote it as a whole, with a blank after ':'"
-        ) from None
-
-
-def _check_caches(args: Namespace, criteria: list[Criterion]) -> None:
-    for paths in (args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type):
-        files = {name: Path(path) for path, name, _ in paths or ()}
-        kinds = {name: kind for _, name, kind in paths or ()}
-        if ENCODER not in files:
-            continue
-        if args.teacher_train_mode:
-            raise UserError("teacher_train_mode: a cached teacher has no dropout; train without the cache")
-        check_cacheable(criteria)
-        outputs = teacher_outputs(criteria)
-        for name in data_names(outputs):
-            if name not in files:
-                raise UserError(f"the criteria need {name} of the cache {files[ENCODER].parent}; give its list as data")
-        check_cache(files[ENCODER], args.teacher, outputs, files["speech"], kinds["speech"])
+        return model
 
 
 def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None:
@@ -183,23 +119,3 @@ def _init_students(args: Namespace, students: dict[str, ESPnetASRModel]) -> None
             logging.warning(f"Student {name} starts with random values: {reason}")
         if args.keep_zeros:
             logging.info(f"Student {name}: {keep_zeros(student)} weights stay zero")
-
-
-def _share_frontend(
-    namespaces: dict[str, Namespace], students: dict[str, nn.Module], teacher: Teacher | None
-) -> tuple[nn.Module | None, bool]:
-    """Takes the front end out of models that agree on it, so that features are computed once.
-
-    A front end with parameters stays with its model: it would be trained by several.
-
-    Returns:
-        The shared front end or None, and whether the teacher takes its features too.
-    """
-    keys = {name: frontend_key(namespace) for name, namespace in namespaces.items()}
-    first = next(iter(students.values()))
-    if len(set(keys.values())) > 1 or first.frontend is None or any(True for _ in first.frontend.parameters()):
-        return None, False
-    frontend = first.frontend
-    for student in students.values():
-        student.frontend = None
-    return frontend, teacher is not None and teacher.takes_features_of(next(iter(keys.values())))

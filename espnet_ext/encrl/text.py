@@ -27,7 +27,7 @@ def check_text(args: Namespace, criteria: Iterable[Criterion]) -> None:
     """Checks the transcripts of training and validation, before anything is computed.
 
     Args:
-        args: options of the training; without data nothing is checked.
+        args: options of the training; without data, and where statistics are collected, nothing is checked.
         criteria: that are trained by.
 
     Raises:
@@ -37,10 +37,10 @@ def check_text(args: Namespace, criteria: Iterable[Criterion]) -> None:
     for part in ("train", "valid"):
         listed = getattr(args, f"{part}_data_path_and_name_and_type", None) or ()
         files = {name: (Path(path), kind) for path, name, kind in listed}
-        if not listed:
+        if not listed or args.collect_stats:
             continue
         needs = [f"criterion '{criterion.name}'" for criterion in criteria if criterion.needs_text]
-        needs += ["select_by: cer_ctc"] if part == "valid" and args.select_by == "cer_ctc" else []
+        needs += ["select_by: cer_ctc"] if part == "valid" and getattr(args, "select_by", None) == "cer_ctc" else []
         option = f"--{part}_data_path_and_name_and_type"
         if "text" not in files:
             if needs:

@@ -11,22 +11,25 @@ import numpy as np
 import onnx
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
+from espnet_ext.errors import UserError
 from espnet_ext.export.runtime import INPUTS, OUTPUTS
 from espnet_ext.files import atomic
 
 OPSET = 17
 
 
-def write_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
+def write_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], path: Path, fixed: bool = False) -> None:
     """Writes float32.
 
     Args:
         model: in eval mode; takes and returns a sequence, or a sequence and its lengths.
-        example: inputs to trace with; batch and length stay free.
+        example: inputs to trace with.
         path: the file.
+        fixed: every input has the shape of the example, and no shape is computed; otherwise batch and length are free.
     """
     count = len(example)
     axes = {INPUTS[0]: {0: "batch", 1: "time"}, OUTPUTS[0]: {0: "batch", 1: "frames"}}
@@ -36,8 +39,33 @@ def write_onnx(model: nn.Module, example: tuple[torch.Tensor, ...], path: Path) 
         # The exporter that traces: the other one takes half a minute for a model, and names nodes by number.
         torch.onnx.export(
             model, example, str(temporary), dynamo=False, opset_version=OPSET, input_names=list(INPUTS[:count]),
-            output_names=list(OUTPUTS[:count]), dynamic_axes=axes,
+            output_names=list(OUTPUTS[:count]), dynamic_axes=None if fixed else axes,
         )  # fmt: skip
+        if fixed:
+            _fold(temporary)
+
+
+def _fold(path: Path) -> None:
+    """Replaces what does not depend on the input, such as shapes, by its value; ONNX Runtime computes it.
+
+    Raises:
+        UserError: a shape is left that depends on the input.
+    """
+    options = SessionOptions()
+    options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_BASIC  # keeps to operators of ONNX
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 4
+    InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), strict_mode=True)
+    values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
+    fixed = {one.name for one in values if all(size.HasField("dim_value") for size in one.type.tensor_type.shape.dim)}
+    free = [name for node in model.graph.node for name in node.output if name and name not in fixed]
+    if free:
+        raise UserError(f"--fixed_seconds: the shapes of {len(free)} values, e.g. {free[0]}, depend on the input")
+    used = {node.domain for node in model.graph.node}
+    for entry in [entry for entry in model.opset_import if entry.domain not in used]:
+        model.opset_import.remove(entry)  # those of ONNX Runtime, which other runtimes need not know
+    onnx.save(model, str(path))
 
 
 def write_int8(source: Path, path: Path) -> None:

@@ -35,7 +35,9 @@ class Parity:
 
 
 @torch.inference_mode()
-def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_size: int) -> Parity:
+def compare(
+    model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_size: int, samples: int | None = None
+) -> Parity:
     """Runs model and file on the same batches.
 
     Args:
@@ -43,6 +45,7 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         path: the file.
         signals: (samples,) float each.
         batch_size: utterances at once.
+        samples: of the file's input, which each utterance is padded to; None if any number may be.
 
     Raises:
         UserError: the file gives another number of frames, or numbers that are not finite.
@@ -53,10 +56,16 @@ def compare(model: ESPnetASRModel, path: Path, signals: Sequence[Tensor], batch_
         batch = list(signals[start : start + batch_size])
         lengths = torch.tensor([len(signal) for signal in batch])
         speech = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
-        encoded, frames = model.encode(speech.clone(), lengths)
+        if samples is None:
+            encoded, frames = model.encode(speech.clone(), lengths)
+        else:  # beside audio that fills the input, because ESPnet cuts off padding that all have
+            speech = torch.nn.functional.pad(speech, (0, samples - speech.size(1)))
+            encoded, frames = model.encode(
+                torch.cat([speech, torch.zeros(1, samples)]), torch.cat([lengths, torch.tensor([samples])])
+            )
         if isinstance(encoded, tuple):
             encoded = encoded[0]
-        expected = model.ctc.log_softmax(encoded)
+        expected, frames = model.ctc.log_softmax(encoded)[: len(batch)], frames[: len(batch)]
         found, found_frames = runtime(speech, lengths)
         if not torch.equal(frames, found_frames):
             raise UserError(f"{path}: {found_frames.tolist()} frames where ESPnet has {frames.tolist()}; do not use it")

@@ -20,7 +20,7 @@ from espnet_ext.decode.model import CTCModel
 from espnet_ext.errors import UserError
 from espnet_ext.export.ctc import ExportedCTC
 from espnet_ext.export.onnx_file import add_metadata, write_int8, write_onnx
-from espnet_ext.export.sherpa_files import COMMAND, EXAMPLE, README
+from espnet_ext.export.sherpa_files import COMMAND, EXAMPLE, GRAPH, README, WITH_GRAPH
 from espnet_ext.files import atomic
 
 _SLOT_SAMPLE_RATE = 16000
@@ -71,7 +71,13 @@ def mean_level(signals: Sequence[Tensor]) -> float:
     return float(levels.log().mean().exp()) if len(levels) else 1.0
 
 
-def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: Path) -> None:
+def write_sherpa(
+    model: CTCModel,
+    level: float,
+    frame_samples: int,
+    output_dir: Path,
+    with_graph: bool = False,
+) -> None:
     """Writes the folder; files that exist are whole.
 
     Args:
@@ -79,6 +85,7 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: 
         level: see `LevelledCTC`.
         frame_samples: samples from one output frame to the next.
         output_dir: where `model.onnx`, `model.int8.onnx`, `tokens.txt`, `run.py` and `README.md` go.
+        with_graph: a decoding graph (`espnet_ext.export.graph`) comes beside them.
 
     Raises:
         UserError: the model has parts that cannot be exported.
@@ -98,9 +105,12 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: 
         frame_ms=1000 * frame_sec,
         factor=frame_sec / _SLOT_FRAME_SEC,
         min_ms=1000 * exported.model.shortest / model.sample_rate,
+        graph=WITH_GRAPH if with_graph else "",
     )
     # sherpa-onnx makes a blank of sentencepiece's sign only.
     tokens = ["\u2581" if token == "<space>" else token for token in model.model.token_list]
+    if model.token_type == "word":
+        tokens = [token if token.startswith("<") else f"\u2581{token}" for token in tokens]
     texts = {
         "tokens.txt": "".join(f"{token} {i}\n" for i, token in enumerate(tokens)),
         "run.py": EXAMPLE,
@@ -111,7 +121,9 @@ def write_sherpa(model: CTCModel, level: float, frame_samples: int, output_dir: 
             temporary.write_text(text, encoding="utf-8")
 
 
-def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: int, threads: int = 1) -> list[str]:
+def transcribe(
+    folder: Path, file: str, signals: Sequence[Tensor], sample_rate: int, threads: int = 1, graph: bool = False
+) -> list[str]:
     """Returns the texts of sherpa-onnx.
 
     Args:
@@ -120,12 +132,16 @@ def transcribe(folder: Path, file: str, signals: Sequence[Tensor], sample_rate: 
         signals: (samples,) float each.
         sample_rate: in Hz.
         threads: of the processor.
+        graph: search the folder's decoding graph instead of taking the best token of each frame.
     """
     import sherpa_onnx
 
     recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
         model=str(folder / file), tokens=str(folder / "tokens.txt"), num_threads=threads
     )
+    if graph:  # this constructor of sherpa-onnx takes none
+        recognizer.config.ctc_fst_decoder_config = sherpa_onnx.OfflineCtcFstDecoderConfig(str(folder / GRAPH), 3000)
+        recognizer.recognizer = type(recognizer.recognizer)(recognizer.config)
     texts = []
     for signal in signals:
         stream = recognizer.create_stream()

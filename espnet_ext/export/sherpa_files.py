@@ -1,5 +1,6 @@
 """What the folder for sherpa-onnx holds beside the models. No torch, no sherpa-onnx."""
 
+GRAPH = "graph.fst"
 COMMAND = "sherpa-onnx-offline --tokens=tokens.txt --omnilingual-asr-model=model.int8.onnx"
 EXAMPLE = '''#!/usr/bin/env python3
 """Transcribes wav files. Needs: pip install sherpa-onnx soundfile"""
@@ -14,6 +15,10 @@ here = Path(__file__).parent
 recognizer = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
     model=str(here / "model.int8.onnx"), tokens=str(here / "tokens.txt"), num_threads=1
 )
+graph = here / "graph.fst"
+if graph.is_file():  # this constructor takes none
+    recognizer.config.ctc_fst_decoder_config = sherpa_onnx.OfflineCtcFstDecoderConfig(str(graph), 3000)
+    recognizer.recognizer = type(recognizer.recognizer)(recognizer.config)
 for name in sys.argv[1:]:
     samples, sample_rate = soundfile.read(name, dtype="float32", always_2d=True)
     stream = recognizer.create_stream()
@@ -32,5 +37,11 @@ README = """# A CTC model for sherpa-onnx
 Sampling rate: {sample_rate} Hz (others are resampled by sherpa-onnx). Audio of less than {min_ms:g} ms has no text:
 no word is that short. Times that sherpa-onnx reports count
 {slot_ms:g} ms a frame; this model's frames are {frame_ms:g} ms, so multiply them by {factor:g}.
-Made by `encrl export --sherpa true`.
+{graph}Made by `encrl export --sherpa true`.
+"""
+WITH_GRAPH = """
+`graph.fst` holds the words that may be said, and an n-gram of them. `run.py` uses it. The program does so with
+`--ctc.graph=graph.fst`, and without it writes any words. With it, times are wrong: sherpa-onnx counts the graph's steps
+without audio as frames.
+
 """

@@ -14,6 +14,8 @@ from espnet_ext.losses.mae import MaeLoss
 from espnet_ext.losses.mse import MseLoss
 from espnet_ext.losses.siglip import SiglipLoss
 
+__all__ = ["LOSSES", "ClipLoss", "CosineLoss", "CtcLoss", "KldLoss", "Loss", "MaeLoss", "MseLoss", "SiglipLoss"]
+
 LOSSES: dict[str, type[Loss]] = {
     "clip": ClipLoss,
     "siglip": SiglipLoss,

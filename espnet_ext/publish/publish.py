@@ -45,8 +45,7 @@ def publish(
     files = stage_files(checkpoint, archive, exp_dir / "onnx", folder)
     card = _card(exp_dir, inference_tag, facts, results, files)
     (folder / "README.md").write_text(card, encoding="utf-8")
-    for name in sorted({*files, "README.md"}):
-        print(f"{(folder / name).stat().st_size / 1e6:10.3f} MB  {name}")
+    _show_files(folder, [*files, "README.md"])
     for name in with_local_paths(folder, Path.cwd()):
         print(
             f"warning: {name} names a folder of this machine, which everybody will read; if it is an ONNX file, export "
@@ -56,6 +55,33 @@ def publish(
         print(f"\nREADME.md:\n\n{card}\nNothing is uploaded (--dry_run true); the files are in {folder}")
         return
     print(f"uploaded: {upload(api, facts.repo, folder)}")
+
+
+def publish_page(repo: str, folder: Path, create_repo: bool = False, dry_run: bool = False) -> None:
+    """Uploads a page of `encrl demo` as a static Space.
+
+    Args:
+        repo: the Space, `user/name`.
+        folder: of the page.
+        create_repo: make the Space if there is none.
+        dry_run: show files, upload nothing, ask for no token.
+
+    Raises:
+        UserError: there is no page, or the hub refuses.
+    """
+    if not (folder / "students.json").is_file():
+        raise UserError(f"{folder} has no page; write it first (stage 14, --skip_export false)")
+    api = None if dry_run else check_access(repo, create_repo, "space")
+    _show_files(folder, [str(path.relative_to(folder)) for path in folder.rglob("[!.]*") if path.is_file()])
+    if api is None:
+        print(f"Nothing is uploaded (--dry_run true); the files are in {folder}")
+        return
+    print(f"uploaded: {upload(api, repo, folder, 'space')}")
+
+
+def _show_files(folder: Path, files: list[str]) -> None:
+    for name in sorted(files):
+        print(f"{(folder / name).stat().st_size / 1e6:10.3f} MB  {name}")
 
 
 def _card(exp_dir: Path, inference_tag: str, facts: Facts, results: Results, files: list[str]) -> str:

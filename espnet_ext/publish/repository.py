@@ -22,12 +22,13 @@ _REMEDY = (
 )
 
 
-def check_access(repo: str, create: bool) -> HfApi:
+def check_access(repo: str, create: bool, kind: str = "model") -> HfApi:
     """Checks token and repository before any work.
 
     Args:
         repo: `user/name`, checked by `espnet_ext.publish.card.Facts`.
         create: make the repository if there is none.
+        kind: `model`, or `space` for a static page.
 
     Raises:
         UserError: no token or a refused one, no such repository, or no connection.
@@ -51,15 +52,15 @@ def check_access(repo: str, create: bool) -> HfApi:
     if repo.split("/")[0] not in owners:
         raise UserError(f"--repo {repo}: {user['name']} may upload to {', '.join(owners)} only")
     try:
-        api.repo_info(repo)
+        api.repo_info(repo, repo_type=kind)
     except RepositoryNotFoundError as error:
         if not create:
             raise UserError(
                 f"--repo {repo}: there is no such repository, or the token may not see it; make it on "
-                f"{api.endpoint}/new, or give --create_repo true"
+                f"{api.endpoint}/new{'-space' if kind == 'space' else ''}, or give --create_repo true"
             ) from error
         try:
-            api.create_repo(repo)
+            api.create_repo(repo, repo_type=kind, space_sdk="static" if kind == "space" else None)
         except Exception as failed:
             raise UserError(f"--repo {repo}: the hub does not make it: {failed}") from failed
     except Exception as error:
@@ -104,7 +105,7 @@ def stage_files(checkpoint: Path, archive: Path, onnx_dir: Path, folder: Path) -
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
 
 
-def upload(api: HfApi, repo: str, folder: Path) -> str:
+def upload(api: HfApi, repo: str, folder: Path, kind: str = "model") -> str:
     """Uploads a folder as one commit, which also removes what an earlier model has left there.
 
     Files that the hub has already are not sent again, so a second call continues.
@@ -118,10 +119,11 @@ def upload(api: HfApi, repo: str, folder: Path) -> str:
     try:
         commit = api.upload_folder(
             repo_id=repo,
+            repo_type=kind,
             folder_path=folder,
-            commit_message="Upload model",
+            commit_message=f"Upload {kind}",
             ignore_patterns=[MARKER],
-            delete_patterns=["exp/*", "data/*", f"{ONNX}/*"],
+            delete_patterns=["*.onnx"] if kind == "space" else ["exp/*", "data/*", f"{ONNX}/*"],
         )
     except Exception as error:  # as above, or RuntimeError around it
         raise UserError(f"the upload to {repo} stopped: {error}; run again: what has arrived is kept") from error

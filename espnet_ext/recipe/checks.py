@@ -2,18 +2,23 @@
 
 import os
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.conf_dirs import require_config
 from espnet_ext.errors import UserError
+from espnet_ext.recipe import labels
 from espnet_ext.recipe.publish import check_publication, published, publishes
 from espnet_ext.record import Record
 from espnet_ext.teachers.source import FAMILIES, Source
+from espnet_ext.teachers.tokens import BLANK
 
 if TYPE_CHECKING:
+    from espnet_ext.encrl.criteria import Criterion
     from espnet_ext.recipe.recipe import Recipe
+    from espnet_ext.recipe.train import Training
 
 
 def check(recipe: "Recipe") -> None:
@@ -30,7 +35,10 @@ def check(recipe: "Recipe") -> None:
         _check_models(recipe)
     if options.covers(11):
         check_teacher(recipe)
+        if not options.covers(5):  # else when it is done
+            check_tokens(recipe)
     if options.covers(1, 11):
+        labels.check(recipe)
         _check_trainings(recipe)
     if options.gpu_inference and options.covers(12):
         check_gpu(recipe, "--gpu_inference true", "--gpu_inference false")
@@ -113,17 +121,54 @@ def _check_foreign_teacher(recipe: "Recipe") -> None:
             f"--teacher {options.teacher}: students learn from it by EncRL alone, as its layers are none of ESPnet's; "
             "name --students, with --student_source encrl or scratch"
         )
-    if family.has_head or not recipe.needs_encrl:
-        return
-    from espnet_ext.recipe.encrl import training
+    if not family.has_head:
+        _refuse_heads(recipe)
 
-    criteria = training(recipe).config.merged().get("criteria") or []
-    if wrong := [str(entry.get("loss")) for entry in criteria if entry.get("on") in ("logits", "log_probs")]:
+
+def _refuse_heads(recipe: "Recipe") -> None:
+    """Raises a `UserError` where something compares with the CTC output of a teacher that has none."""
+    options, family = recipe.options, Source.parse(recipe.options.teacher).family
+    if options.token_type == "teacher":
+        raise UserError(f"--token_type teacher: {family} has no CTC output, so no tokens; use --token_type bpe")
+    for training, criteria in _on_posteriors(recipe):
         raise UserError(
-            f"--teacher {options.teacher}: {source.family} has no CTC output, with which the criteria "
-            f"{', '.join(wrong)} of --encrl_config compare; give criteria on 'encoder' only, e.g. --encrl_config "
-            '"conf/encrl.yaml conf/tuning/clip_frames.yaml"'
+            f"--teacher {options.teacher}: {family} has no CTC output, with which the criteria "
+            f"{', '.join(criterion.name for criterion in criteria)} of "
+            f"{training.config.args_name.replace('_args', '_config')} compare; give criteria on 'encoder' only, e.g. "
+            '--encrl_config "conf/encrl.yaml conf/tuning/clip_frames.yaml"'
         )
+
+
+def _on_posteriors(recipe: "Recipe") -> "Iterator[tuple[Training, list[Criterion]]]":
+    """Yields the trainings that compare with the teacher's CTC output, each with the criteria that do."""
+    from espnet_ext.recipe.train import trainings
+
+    for training in trainings(recipe):
+        criteria = [criterion for criterion in training.config.criteria if criterion.needs_teacher]
+        if criteria := [criterion for criterion in criteria if criterion.needs_head]:
+            yield training, criteria
+
+
+def check_tokens(recipe: "Recipe") -> None:
+    """Checks that students can be compared with the CTC output of --teacher, once the tokens are there.
+
+    Raises:
+        UserError: they are other tokens, or the teacher has no such output.
+    """
+    options, file = recipe.options, recipe.names.token_dir / "tokens.txt"
+    if not options.teacher or not (compared := next(_on_posteriors(recipe), None)):
+        return
+    from espnet_ext.encrl.agreement import compare_tokens, known_tokens
+    from espnet_ext.quiet import quiet_espnet
+    from espnet_ext.teachers.load import read_tokens
+
+    criterion = compared[1][0]
+    with quiet_espnet():
+        theirs = known_tokens(read_tokens(options.teacher), options.teacher, criterion)
+    if options.token_type != "teacher" and file.is_file():
+        ours = file.read_text(encoding="utf-8").splitlines()
+        blank = ours.index(BLANK) if BLANK in ours else 0
+        compare_tokens(theirs, ours, blank, options.students[0], options.teacher, criterion)
 
 
 def _is_tag(source: str) -> bool:

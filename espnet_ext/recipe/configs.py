@@ -15,6 +15,8 @@ from espnet_ext.required import check_complete
 if TYPE_CHECKING:
     from espnet2.asr.espnet_model import ESPnetASRModel
 
+    from espnet_ext.encrl.criteria import Criterion
+
 _BYTES = 4
 _SPARE_BYTES = 500 * 2**20
 
@@ -25,12 +27,12 @@ class Config:
 
     Attributes:
         files: later ones overwrite earlier ones.
-        students: file by student, of an EncRL training; none for a stock ASR training.
+        students: file by student, of an EncRL training; none for a training of one model.
         args: options that overwrite the files, as on ESPnet's command line.
         args_name: of the recipe's option that gives `args`.
         seed: overwrites that of the files; None: theirs.
         kind: one of `espnet_ext.required.KINDS`.
-        teacher_cache: EncRL gets the teacher's outputs from a cache.
+        teacher_cache: criteria get the teacher's outputs from a cache.
     """
 
     files: tuple[str, ...]
@@ -64,6 +66,25 @@ class Config:
             return self.students.get(key.split(".")[1], self.files[-1])
         return next((path for path in reversed(self.files) if key.split(".")[0] in read_config(path)), self.files[-1])
 
+    @property
+    def criteria(self) -> "list[Criterion]":
+        """What the training compares; of a stock ASR training nothing.
+
+        Raises:
+            UserError: the list is not right.
+        """
+        entries = self.merged().get("criteria")
+        if entries is None:
+            return []
+        from espnet_ext.encrl.criteria import parse_criteria
+
+        return parse_criteria(entries)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the training compares with a teacher."""
+        return any(criterion.needs_teacher for criterion in self.criteria)
+
     def value(self, key: str) -> Any:
         """Returns what `args` or else the files say of a key; of a key with a plain word as value."""
         words = self.args.replace(f"--{key}=", f"--{key} ").split()
@@ -85,9 +106,11 @@ class Config:
         from espnet2.tasks.asr import ASRTask
 
         import espnet_ext.autoload  # noqa: F401  (registers our encoders)
+        from espnet_ext.encrl.finetune import CriteriaTask
         from espnet_ext.encrl.task import EncRLTask
 
-        parser = (EncRLTask if self.students else ASRTask).get_parser()
+        task = EncRLTask if self.students else CriteriaTask if self.criteria else ASRTask
+        parser = task.get_parser()
         for path in self.files:
             check_keys(read_config(path), option_names(parser), path)
         given = self._parse_args(parser)
@@ -120,13 +143,19 @@ class Config:
         from espnet2.tasks.abs_task import scheduler_classes
         from espnet2.tasks.asr import ASRTask
 
+        from espnet_ext.encrl.finetune import NAME
         from espnet_ext.encrl.students import build_student, read_students, student_args
+        from espnet_ext.encrl.text import check_ctc
 
         files = " + ".join(self.files)
-        if self.students:
-            self._check_encrl(defaults)
-            pairs = read_students([f"{name}={path}" for name, path in self.students.items()]).items()
-            models = [build_student(name, student_args(Namespace(**defaults), conf)) for name, conf in pairs]
+        if self.students or self.criteria:
+            self._check_criteria(defaults)
+            given = [f"{name}={path}" for name, path in self.students.items()]
+            described = read_students(given) if given else {NAME: {}}
+            pairs = [(name, student_args(Namespace(**defaults), conf)) for name, conf in described.items()]
+            models = [build_student(*pair) for pair in pairs]
+            for (name, _), model in zip(pairs, models, strict=True):
+                check_ctc(name, model, self.criteria)
         else:
             try:
                 models = [ASRTask.build_model(Namespace(**defaults))]
@@ -140,18 +169,25 @@ class Config:
             raise UserError(f"{files}: optim or scheduler cannot be built: {error!r}") from error
         return models
 
-    def _check_encrl(self, config: Mapping[str, Any]) -> None:
+    def _check_criteria(self, config: Mapping[str, Any]) -> None:
         from espnet_ext.encrl.criteria import check_cacheable, parse_criteria
         from espnet_ext.encrl.text import check_selection
 
         criteria = parse_criteria(config["criteria"])
-        check_selection(config["select_by"], criteria)
-        for name, student in config["students"].items():
+        if self.kind == "teacher" and self.needs_teacher:
+            wrong = next(criterion.name for criterion in criteria if criterion.needs_teacher)
+            raise UserError(
+                f"{self.file_of('criteria')}: criterion '{wrong}' compares with a teacher, and this trains one; "
+                "leave it out"
+            )
+        if self.students:
+            check_selection(config["select_by"], criteria)
+        for name, student in (config["students"] if self.students else {}).items():
             if "encoder" not in student:
                 raise UserError(
                     f"student {name} describes no model: encoder is missing, for which ESPnet would take an RNN"
                 )
-        if not self.teacher_cache:
+        if not self.teacher_cache or not self.needs_teacher:
             return
         where = " + ".join(self.files)
         try:

@@ -5,12 +5,16 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espnet_ext.config import merge, read_config, write_config
+from espnet_ext.data.text import read_text
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
+from espnet_ext.recipe import labels, students
 from espnet_ext.recipe.digests import audio_files, digest, source_files, stats_of, text_digest
+from espnet_ext.recipe.more_audio import more_audio
 from espnet_ext.recipe.processes import locked
-from espnet_ext.record import Record
+from espnet_ext.recipe.statistics import collect, frontend_configs
+from espnet_ext.record import Record, plain
+from espnet_ext.teachers.source import Source
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -23,7 +27,10 @@ _LISTS = ("text", "wav.scp", "segments", "utt2spk", "utt2num_samples")
 
 def prepare(recipe: "Recipe") -> None:
     """Stages 1-9."""
-    options, has_sets = recipe.options, _has_sets(recipe)
+    options = recipe.options
+    if options.labels_itself:
+        students.link_teacher(recipe)
+    has_sets = _has_sets(recipe)
     if not (has_sets and _has_tokens(recipe)):
         lock = Path(options.dumpdir, ".lock")
         try:
@@ -36,7 +43,7 @@ def prepare(recipe: "Recipe") -> None:
                 f"another run is at work with {lock.parent.absolute()}, which stages 1-5 write anew: wait for it, "
                 "begin with --stage 10 where the data is prepared, or give another --dumpdir"
             ) from error
-    if options.covers(6, 9) and {options.asr.get("use_lm"), options.asr.get("use_ngram")} & {"true"}:
+    if options.covers(6, 9) and options.has_language_model:
         recipe.say("Stages 6-9: language model")
         recipe.step("lm", recipe.asr(max(6, options.stage), min(9, options.stop_stage)))
 
@@ -88,6 +95,8 @@ def _sets_made_of(recipe: "Recipe") -> dict[str, Any]:
     options = recipe.options
     own = ("train_set", "valid_set", "test_sets", "unlabelled_set", "audio_format", "fs", "speed_perturb_factors")
     given = {name: getattr(options, name) for name in own} | {k: options.asr[k] for k in _OF_DATA if k in options.asr}
+    if options.pseudo_label_sets:  # a key only then: data of before stays
+        given["pseudo_label_sets"] = options.pseudo_label_sets
     folders = (Path("local"), Path("../../TEMPLATE/encrl1/local"))
     scripts = [path for folder in folders for path in sorted(folder.glob("*")) if path.is_file()]
     if options.stage == 1:
@@ -95,7 +104,8 @@ def _sets_made_of(recipe: "Recipe") -> dict[str, Any]:
     else:  # only stage 1 reads it
         record = _sets_record(recipe)
         corpus = record.made_of["corpus"] if record is not None else ""
-    return {"options": given, "scripts": {str(path): file_sha256(path) for path in scripts}, "corpus": corpus}
+    made_of = {"options": given, "scripts": {str(path): file_sha256(path) for path in scripts}, "corpus": corpus}
+    return made_of | ({"labels": labels.made_of(recipe, formatted=False)} if options.labels_itself else {})
 
 
 def _prepare_sets(recipe: "Recipe") -> None:
@@ -108,12 +118,19 @@ def _prepare_sets(recipe: "Recipe") -> None:
         os.environ["ENCRL_FS"] = options.fs  # read by check_data
         recipe.step("data_preparation", recipe.asr(1, 1))
         # What the corpus is shows when its lists are there.
-        record.content["made_of"]["corpus"] = _corpus(recipe)
+        record.content["made_of"] = plain(_sets_made_of(recipe))
     if first <= 3:
         _check_sets(recipe)
     if last > 1:
-        sets = [*options.test_sets, *filter(None, [options.unlabelled_set])]
-        recipe.step("data", recipe.asr(max(2, first), last, "--test_sets", " ".join(sets)))
+        words = ("--test_sets", " ".join([*options.test_sets, *more_audio(recipe)]))
+        if options.labels_itself and last == 4:
+            if first < 4:
+                for directory in labels.training_data(recipe):
+                    (directory / "text").unlink(missing_ok=True)  # of an earlier run, maybe of other utterances
+                recipe.step("data", recipe.asr(max(2, first), 3, *words))
+            labels.label_training_data(recipe)  # stage 4 takes what has text
+            first = 4
+        recipe.step("data", recipe.asr(max(2, first), last, *words))
     record.finish(made=_made(recipe), last=last)
 
 
@@ -121,24 +138,37 @@ def _check_sets(recipe: "Recipe") -> None:
     """Checks what local/data.sh made, for what this run does with it; asr.sh names sets that are not there."""
     options = recipe.options
     words = ("--audio", "false", "--no_speech", "warning")
+    with_text = ("--text", str(options.train_set not in options.labels_itself).lower())
     perturbed = str(bool(options.speed_perturb_factors)).lower()
-    checks = [(options.train_set, (*words, "--speed_perturb", perturbed))]
+    checks = [(options.train_set, (*words, *with_text, "--speed_perturb", perturbed))]
     checks += [(name, (*words, "--scored", "true")) for name in options.test_sets]
-    checks += [(options.unlabelled_set, ("--fs", options.fs, "--nj", str(options.nj), "--text", "false"))]
+    more = more_audio(recipe)
+    checks += [(name, ("--fs", options.fs, "--nj", str(options.nj), "--text", "false")) for name in more]
+    if lacking := next((name for name in more if not Path("data", name).is_dir()), None):
+        raise UserError(
+            f"{Path('data', lacking).absolute()} is not there, a set of --unlabelled_set or --pseudo_label_sets: "
+            "local/data.sh has to make it, of wav.scp, utt2spk, spk2utt and maybe segments"
+        )
     for name, given in checks:
-        if name and Path("data", name).is_dir():
+        if Path("data", name).is_dir():
             recipe.step("data_check", recipe.verb("check", "data", *given, f"data/{name}"))
 
 
 def _has_tokens(recipe: "Recipe") -> bool:
     """Whether stage 5, where it is asked for, would make what is there; says so."""
-    record = Record.read(recipe.names.token_dir)
+    record = Record.read(_token_record(recipe))
     if not recipe.options.covers(5):
         return True
     if record is None or not record.is_finished or record.changes(_tokens_made_of(recipe)):
         return False
     recipe.say(f"Stage 5: tokens are as they were made ({recipe.names.token_dir})")
     return True
+
+
+def _token_record(recipe: "Recipe") -> Path:
+    """Returns the directory whose record tells of the tokens."""
+    names = recipe.names
+    return names.token_lists if recipe.options.token_type == "teacher" else names.token_dir
 
 
 def _tokens_made_of(recipe: "Recipe") -> dict[str, Any]:
@@ -148,20 +178,41 @@ def _tokens_made_of(recipe: "Recipe") -> dict[str, Any]:
     given = {name: str(getattr(options, name)) for name in own}
     given |= {name: options.asr[name] for name in _OF_TOKENS if name in options.asr}
     texts = options.asr.get("bpe_train_text", str(options.data / "org" / options.train_set / "text")).split()
-    if options.token_type != "bpe":
+    if options.token_type == "teacher":
+        texts = [str(options.data / (options.train_set + options.sp) / "text")]
+        given |= {"teacher": options.teacher, "files": Source.parse(options.teacher).file_states()}
+    elif options.token_type != "bpe":
         texts = [str(options.data / "lm_train.txt")]
     return {"options": given, "inputs": {name: text_digest(Path(name)) for name in texts}}
 
 
 def _make_tokens(recipe: "Recipe") -> None:
     """Stage 5."""
-    directory = recipe.names.token_dir
     if _has_tokens(recipe):
         return
     recipe.say(f"Stage 5: tokens (output: {recipe.log_dir / 'tokens.log'})")
+    directory = _token_record(recipe)
     record = Record.begin(directory, "tokens", _tokens_made_of(recipe))
-    recipe.step("tokens", recipe.asr(5, 5))
-    record.finish([name for name in ("tokens.txt", "bpe.model") if (directory / name).is_file()])
+    if recipe.options.token_type == "teacher":
+        _copy_tokens(recipe)
+    else:
+        recipe.step("tokens", recipe.asr(5, 5))
+    files = [recipe.names.token_dir / name for name in ("tokens.txt", "bpe.model")]
+    record.finish([str(file.relative_to(directory)) for file in files if file.is_file()])
+
+
+def _copy_tokens(recipe: "Recipe") -> None:
+    """Takes the teacher's tokens, and sees whether they spell the transcripts."""
+    from espnet_ext.teachers.token_files import check_spelling
+
+    options, names = recipe.options, recipe.names
+    for file in names.token_lists.glob("*/tokens.txt"):  # of the teacher as it was
+        shutil.rmtree(file.parent)
+    words = ("--teacher", options.teacher, "--token_dir", str(names.token_lists))
+    recipe.step("tokens", recipe.verb("derive", "tokens", *words))
+    texts = read_text(options.data / (options.train_set + options.sp) / "text").values()
+    if said := check_spelling(texts, names.token_dir, names.token_type, options.cleaner):
+        recipe.say(f"Stage 5: {said}")
 
 
 def _corpus(recipe: "Recipe") -> str:
@@ -182,14 +233,8 @@ def _made(recipe: "Recipe") -> dict[str, str]:
 
 def _sets(recipe: "Recipe") -> list[str]:
     options = recipe.options
-    names = [
-        options.train_set,
-        options.train_set + options.sp,
-        options.valid_set,
-        *options.test_sets,
-        options.unlabelled_set,
-    ]
-    return [name for name in dict.fromkeys(names) if name]
+    names = (options.train_set, options.train_set + options.sp, options.valid_set, *options.test_sets)
+    return list(dict.fromkeys([*names, *more_audio(recipe)]))
 
 
 def require_data(recipe: "Recipe") -> None:
@@ -220,30 +265,8 @@ def inputs(recipe: "Recipe") -> dict[str, str]:
 
 def collect_statistics(recipe: "Recipe") -> None:
     """Stage 10."""
-    options, directory = recipe.options, recipe.names.stats_dir
-    # Of a model whose front end the statistics are of: the first that is trained here, else a student.
-    trained = next((model for model in recipe.models if model.configs), None)
-    configs = trained.configs if trained else tuple(map(options.student_config, options.students[:1]))
-    if not configs:
+    if not frontend_configs(recipe):
+        recipe.say("Stage 10: no statistics, as nothing is trained")
         return
     require_data(recipe)
-    config: dict[str, Any] = {}
-    for path in configs:
-        config = merge(config, read_config(path))
-    frontend = {key: config[key] for key in sorted(config) if key.startswith(("frontend", "preencoder", "input_size"))}
-    made_of = {"config": frontend, "inputs": inputs(recipe)}
-    waiting = f"Stage 10: another run collects statistics in {directory}; waiting for it"
-    with locked(directory / ".lock", waiting=lambda: recipe.say(waiting)):
-        record = Record.read(directory)
-        if record is not None and record.is_finished and not record.changes(made_of):
-            recipe.say(f"Stage 10: statistics are as they were collected ({directory})")
-            return
-        recipe.say(f"Stage 10: statistics (output: {recipe.log_dir / 'statistics.log'})")
-        record = Record.begin(directory, "statistics", made_of)
-        file = recipe.log_dir / "statistics.yaml"
-        write_config(config, file)
-        recipe.step("statistics", recipe.asr(10, 10, "--asr_config", str(file), "--asr_exp", str(recipe.log_dir)))
-        outputs = [f"{part}/{name}" for part in ("train", "valid") for name in ("speech_shape", "text_shape")]
-        if options.feats_normalize == "global_mvn":
-            outputs.append("train/feats_stats.npz")
-        record.finish(outputs)
+    collect(recipe, recipe.names.stats_dir, inputs(recipe), "Stage 10")

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,7 @@ def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[s
         stages, work = "Stage 13", "scoring"
     why = f" again, for these changes: {'; '.join(changes[:3])}" if changes else ""
     recipe.say(f"{stages}: {model.title}: {work}{why}{place}")
+    began = time.monotonic()
     if not is_decoded:
         if options.stage > 12:
             raise UserError(
@@ -122,6 +124,7 @@ def _decode_locked(recipe: "Recipe", model: Model, directory: Path, read: dict[s
         _score(recipe, model, directory)
         found = [path for name in options.decoded_sets for path in (directory / name).glob("score_?er/result*")]
         record.finish([*texts, *others, *(str(path.relative_to(directory)) for path in found)])
+    recipe.terminal.took(time.monotonic() - began)
 
 
 def _with_other_sets(record: Record | None, now: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -185,7 +188,7 @@ def _score(recipe: "Recipe", model: Model, directory: Path) -> None:
     """Stage 13, for all sets in one process."""
     options, names = recipe.options, recipe.names
     given = {"decode_dir": directory, "data_dir": options.data, "test_sets": " ".join(options.decoded_sets)}
-    given |= {"bpemodel": names.token_dir / "bpe.model"} if options.token_type == "bpe" else {}
+    given |= {"bpemodel": names.token_dir / "bpe.model"} if names.token_type == "bpe" else {}
     given |= {"nlsyms_txt": options.nlsyms_txt, "cleaner": options.cleaner}
     given |= {name: options.asr[name] for name in ("hyp_cleaner", "score_opts") if options.asr.get(name)}
     words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]

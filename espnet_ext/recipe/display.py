@@ -88,7 +88,7 @@ class Terminal:
                 told = True
                 tell(need)
             bars = [match[0] for line in lines if (match := re.search(r"[^ ]+: +\d+%\|.*\]", line))]
-            if told and bars and self.is_terminal:
+            if bars and self.is_terminal:
                 sys.stdout.write(f"\r\x1b[K{bars[-1]}")
                 sys.stdout.flush()
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import humanfriendly
 import soundfile
 
-from espnet_ext.checkpoints.find import find_model_files
 from espnet_ext.conf_dirs import locate
-from espnet_ext.config import check_keys, merge, option_names, read_config, recipe_directory, with_absolute_paths
+from espnet_ext.config import check_keys, merge, option_names, read_config
 from espnet_ext.data.text import complete_text
 from espnet_ext.decode.student import Student
 from espnet_ext.encrl.best import best_file
 from espnet_ext.errors import UserError
-from espnet_ext.files import file_sha256
+from espnet_ext.files import atomic, file_sha256
 from espnet_ext.quiet import quiet_espnet
 from espnet_ext.recipe.configs import text_keys
 from espnet_ext.recipe.digests import AudioDigests
@@ -30,14 +29,15 @@ from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.students import make_once
 from espnet_ext.recipe.train import Training, train_once
 from espnet_ext.required import check_complete
-from espnet_ext.teachers.load import identify
-from espnet_ext.teachers.source import ESPNET, Source
+from espnet_ext.teachers.load import bpe_model, identify
+from espnet_ext.teachers.token_files import token_options
 
 if TYPE_CHECKING:
     from espnet_ext.teachers.teacher import Teacher
 
 PathLike = str | os.PathLike[str]
 _DEFAULT = "conf/encrl.yaml"
+_BPE = "bpe.model"
 _LOG_FORMAT = f"[{os.uname()[1].split('.')[0]}] %(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"
 _REMEDY = "on_change='redo' trains it anew, on_change='keep' takes it as it is; another output_dir keeps both"
 
@@ -82,7 +82,7 @@ def distill(
     directory, sets = Path(output_dir), {"train": Path(train), "valid": Path(valid)}
     _gpus(ngpu)
     source = os.fspath(teacher) if isinstance(teacher, str | os.PathLike) else teacher.name
-    told = _Told.read(students, config, options, source)
+    told = _Told.read(students, config, options, source, directory)
     kinds = {part: _check_set(folder, told.sample_rate) for part, folder in sets.items()}
     parents = {"teacher": "".join(identify(source))}
     audio, read = AudioDigests(directory / "audio_digests.json"), {}
@@ -96,16 +96,21 @@ def distill(
 
     def work(file: Path) -> None:
         stats, words = directory / "stats", ["--config", str(file), "--ngpu", str(_gpus(ngpu))]
+        if told.config.get("bpemodel") == str(directory / _BPE):
+            with atomic(directory / _BPE) as temporary:
+                temporary.write_bytes(bpe_model(source))
         texts = {part: directory / f"{part}_text" for part, folder in sets.items() if (folder / "text").is_file()}
         for part, text in texts.items():
             complete_text(sets[part] / "text", sets[part] / "wav.scp", text)
 
+        _check_text(told, sets, kinds, texts)
+
         def listed(shapes: bool) -> list[str]:
-            """Returns the options that name the sets."""
+            """Returns the options that name the sets; statistics are of the audio alone."""
             found = []
             for part, folder in sets.items():
-                shape = stats / part / "speech_shape" if shapes else None
-                found += data_words(part, folder, kinds[part], shape, texts.get(part))
+                shape, text = (stats / part / "speech_shape", texts.get(part)) if shapes else (None, None)
+                found += data_words(part, folder, kinds[part], shape, text)
             return found
 
         collect = [*words, "--collect_stats", "true", "--output_dir", str(stats), *listed(shapes=False)]
@@ -145,6 +150,7 @@ class _Told:
         config: PathLike | Mapping[str, Any] | None,
         options: Mapping[str, Any],
         teacher: str,
+        directory: Path,
     ) -> "_Told":
         """Reads and checks it.
 
@@ -159,7 +165,7 @@ class _Told:
         merged = text_keys(merge(merge(read_config(file), laid_over), options))
         check_keys(merged, option_names(EncRLTask.get_parser()) - {"students"}, f"{file} and the options of distill")
         check_complete("encrl", [file], merged)
-        merged |= _tokens(merged, teacher)
+        merged |= _tokens(merged, teacher, directory)
         located = {
             name: conf if isinstance(conf, Mapping) else locate(os.fspath(conf), student=True)
             for name, conf in students.items()
@@ -210,29 +216,39 @@ def _check_set(directory: Path, sample_rate: int) -> str:
     return "sound"
 
 
-def _tokens(given: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+def _check_text(told: _Told, sets: Mapping[str, Path], kinds: Mapping[str, str], texts: Mapping[str, Path]) -> None:
+    """Raises a `UserError` where criteria need transcripts that are not there, before statistics are collected."""
+    from espnet_ext.encrl.criteria import parse_criteria
+    from espnet_ext.encrl.text import check_text
+
+    listed = {}
+    for part, folder in sets.items():
+        text = [(str(texts[part]), "text", "text")] if part in texts else []
+        listed[f"{part}_data_path_and_name_and_type"] = [(f"{folder}/wav.scp", "speech", kinds[part]), *text]
+    check_text(
+        argparse.Namespace(collect_stats=False, select_by=told.config.get("select_by"), **listed),
+        parse_criteria(told.config["criteria"]),
+    )
+
+
+def _tokens(given: Mapping[str, Any], teacher: str, directory: Path) -> dict[str, Any]:
     """Returns the options of ESPnet for the tokens: the teacher's, unless some are configured.
+
+    Args:
+        given: the configuration.
+        teacher: its name.
+        directory: of the training, in which the BPE model will be of a teacher that has it in another form.
 
     Raises:
         UserError: the teacher has none, or a list cannot be read.
     """
     if "token_list" not in given:
-        source = Source.parse(teacher)
-        if source.family != ESPNET:
-            raise UserError(
-                f"teacher {teacher}: only of ESPnet's ASR models it is known how their tokens are made of text; give "
-                "token_list, token_type and, for BPE, bpemodel"
-            )
-        file, _ = find_model_files(source.location)
-        config = read_config(file)
-        config = with_absolute_paths(config, recipe_directory(file, config))
-        if not isinstance(config.get("token_list"), list):
-            raise UserError(f"{file} has no list of tokens; give token_list, token_type and bpemodel")
-        return {name: config.get(name) for name in ("token_list", "token_type", "bpemodel")}
+        return token_options(teacher, directory / _BPE)
     if not isinstance(given["token_list"], str | os.PathLike):
         return {}
     try:  # itself and not its name, so that a change of it is noticed
-        return {"token_list": Path(given["token_list"]).read_text(encoding="utf-8").splitlines()}
+        text = Path(given["token_list"]).read_text(encoding="utf-8")
+        return {"token_list": text.removesuffix("\n").split("\n")}  # U+0085 and the like may be tokens
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"token_list {given['token_list']} cannot be read: {error}") from error
 

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_ext.config import read_config
+from espnet_ext.data.tables import read_lines
 from espnet_ext.data.text import complete_text
 from espnet_ext.encrl.best import best_file
-from espnet_ext.errors import UserError
 from espnet_ext.files import atomic, file_sha256
 from espnet_ext.recipe.configs import Config
 from espnet_ext.recipe.lineage import checkpoint_digest
+from espnet_ext.recipe.more_audio import duration_limits, formatted_set
 from espnet_ext.recipe.processes import locked
 from espnet_ext.record import Record
 
 if TYPE_CHECKING:
+    from espnet_ext.recipe.names import Model
     from espnet_ext.recipe.recipe import Recipe
     from espnet_ext.recipe.train import Training
 
@@ -37,16 +39,13 @@ def training(recipe: "Recipe") -> "Training":
 
 
 def align(recipe: "Recipe", job: "Training", read: Mapping[str, str]) -> None:
-    """Checks the teacher, caches its outputs where asked, and trains."""
+    """Joins audio without transcripts, and trains."""
     from espnet_ext.recipe.train import run_training
 
-    teacher = recipe.names.teacher_model
-    check_teacher(recipe, teacher)
     if recipe.options.unlabelled_set:
         directory = join_unlabelled(recipe)
         read = {**read, f"unlabelled audio ({directory}/wav.scp)": recipe.audio.of(directory / "wav.scp")}
-    parents = {str(teacher.parent): checkpoint_digest(teacher)}
-    run_training(recipe, job, read, parents=parents)
+    run_training(recipe, job, read)
 
 
 def check_teacher(recipe: "Recipe", teacher: Path) -> None:
@@ -77,11 +76,17 @@ def encrl_set(recipe: "Recipe") -> str:
     return options.train_set + options.sp + (options.unlabelled_set and f"_{options.unlabelled_set}")
 
 
-def cache_teacher(recipe: "Recipe", told: Path) -> list[str]:
-    """Computes the teacher's outputs for training and validation; returns the data options that give them to EncRL."""
+def cache_teacher(recipe: "Recipe", told: Path, train: str) -> list[str]:
+    """Computes the teacher's outputs for training and validation; returns the data options that give them.
+
+    Args:
+        recipe: the run.
+        told: configuration of the training.
+        train: name of its training set.
+    """
     options, words = recipe.options, []
     jobs = options.ngpu or min(options.nj, len(os.sched_getaffinity(0)))
-    for part, name in (("train", encrl_set(recipe)), ("valid", options.valid_set)):
+    for part, name in (("train", train), ("valid", options.valid_set)):
         directory = recipe.names.teacher_exp / "cache" / name
         log = directory.with_name(f"{name}.log")
         recipe.say(f"Stage 11: teacher cache of {name} ({directory})")
@@ -102,21 +107,11 @@ def cache_teacher(recipe: "Recipe", told: Path) -> list[str]:
 def join_unlabelled(recipe: "Recipe") -> Path:
     """Makes the training set and --unlabelled_set one; returns its directory."""
     options = recipe.options
-    source = options.data / options.unlabelled_set
+    source = formatted_set(recipe, "--unlabelled_set", options.unlabelled_set)
     labelled, directory = options.data / (options.train_set + options.sp), options.data / encrl_set(recipe)
-    if not (source / "utt2num_samples").is_file():
-        raise UserError(
-            f"{source.absolute()} is not there: --unlabelled_set {options.unlabelled_set} is formatted in "
-            f"stage 3 from data/{options.unlabelled_set} (wav.scp, utt2spk, spk2utt, segments if any)"
-        )
-    known = {line.split()[0] for line in (labelled / "utt2spk").read_text(encoding="utf-8").splitlines()}
-    lengths = [line.split() for line in (source / "utt2num_samples").read_text(encoding="utf-8").splitlines()]
-    if twice := next((name for name, _ in lengths if name in known), None):
-        raise UserError(
-            f"--unlabelled_set {options.unlabelled_set}: utterance {twice} is in {labelled.name} too; rename it"
-        )
+    lengths = [line.split() for line in _lines(source / "utt2num_samples")]
     shapes = recipe.names.stats_dir / "train" / "speech_shape"
-    limits = [float(options.asr.get(f"{kind}_wav_duration", value)) for kind, value in (("min", 0.1), ("max", 20))]
+    limits = duration_limits(recipe)
     files = (source / "wav.scp", labelled / "wav.scp", labelled / "text", shapes)
     read = {str(path): file_sha256(path) for path in files}
     with locked(options.data / f".{directory.name}.lock", waiting=lambda: None):  # several runs may share the data
@@ -136,8 +131,8 @@ def join_unlabelled(recipe: "Recipe") -> Path:
         )
         (filtered / "utt2num_samples").write_text("".join(kept), encoding="utf-8")
         names = {line.split()[0] for line in kept}
-        scp = (source / "wav.scp").read_text(encoding="utf-8").splitlines(keepends=True)
-        (filtered / "wav.scp").write_text("".join(line for line in scp if line.split()[0] in names), encoding="utf-8")
+        scp = [line for line in _lines(source / "wav.scp") if line.split()[0] in names]
+        (filtered / "wav.scp").write_text("".join(f"{line}\n" for line in scp), encoding="utf-8")
         recipe.step("unlabelled_filter", ["utils/fix_data_dir.sh", str(filtered)])
         join = [
             "utils/combine_data.sh",
@@ -155,35 +150,89 @@ def join_unlabelled(recipe: "Recipe") -> Path:
     return directory
 
 
+def _lines(path: Path) -> list[str]:
+    return [line for _, line in read_lines(path)]
+
+
 def command(recipe: "Recipe", told: Path) -> list[str]:
-    """Returns the call of ESPnet's launcher for EncRL, whose task asr.sh cannot call; the options are asr.sh's."""
+    """Returns the call of EncRL."""
     options, names, exp_dir = recipe.options, recipe.names, recipe.encrl_exp
-    train, valid = options.data / encrl_set(recipe), options.data / options.valid_set
+    train = options.data / encrl_set(recipe)
+    shape = train / "speech_shape" if options.unlabelled_set else None
+    students = [f"{name}={options.student_config(name)}" for name in read_config(told)["students"]]
+    cached = cache_teacher(recipe, told, train.name) if options.teacher_cache else []
+    words = ["--teacher", names.teacher_name, "--students", *students, *cached, *options.encrl_args.split()]
+    return launch(recipe, "espnet_ext.encrl.train", exp_dir, told, train, names.stats_dir, words, shape)
+
+
+def finetune_command(
+    recipe: "Recipe", model: "Model", told: Path, start: Path | None, needs_teacher: bool, train: Path, stats_dir: Path
+) -> list[str]:
+    """Returns the call of a training of one model by criteria.
+
+    Args:
+        recipe: the run.
+        model: that is trained.
+        told: its configuration.
+        start: the checkpoint that it starts from.
+        needs_teacher: whether a criterion compares with the teacher.
+        train: directory of the training set.
+        stats_dir: of its statistics.
+    """
+    words = ["--init_param", str(start)] if start else []
+    if needs_teacher:
+        words += ["--teacher", recipe.names.teacher_name]
+        words += cache_teacher(recipe, told, train.name) if recipe.options.teacher_cache else []
+    words += model.args.split()
+    return launch(recipe, "espnet_ext.encrl.finetune", model.exp_dir, told, train, stats_dir, words)
+
+
+def launch(
+    recipe: "Recipe",
+    module: str,
+    exp_dir: Path,
+    told: Path,
+    train: Path,
+    stats_dir: Path,
+    words: list[str],
+    shape: Path | None = None,
+) -> list[str]:
+    """Returns the call of ESPnet's launcher for a task that asr.sh cannot call; the options are asr.sh's.
+
+    Args:
+        recipe: the run.
+        module: of the task.
+        exp_dir: experiment directory.
+        told: its configuration.
+        train: directory of the training set.
+        stats_dir: of the statistics.
+        words: further options, which win.
+        shape: lengths of the training set's audio; default: among the statistics.
+    """
+    options, names = recipe.options, recipe.names
+    valid = options.data / options.valid_set
     kind = "kaldi_ark" if "ark" in options.audio_format else "sound"
-    shape = train / "speech_shape" if options.unlabelled_set else names.stats_dir / "train" / "speech_shape"
     normalize = []
     if options.feats_normalize == "global_mvn":
-        stats = names.stats_dir / "train" / "feats_stats.npz"
+        stats = stats_dir / "train" / "feats_stats.npz"
         normalize = ["--normalize", "global_mvn", "--normalize_conf", f"stats_file={stats}"]
     cuda = shlex.join(recipe.commands["cuda_cmd"])
     log = exp_dir / "train.log"
     job = exp_dir.name if "queue" in cuda else str(log)  # as in asr.sh: Grid Engine takes no slash
-    students = [f"{name}={options.student_config(name)}" for name in read_config(told)["students"]]
-    cached = cache_teacher(recipe, told) if options.teacher_cache else []
     python = shlex.split(options.python)
     return [
         *python, "-m", "espnet2.bin.launch", "--cmd", f"{cuda} --name {job}", "--log", str(log),
         "--ngpu", str(options.ngpu), "--num_nodes", str(options.num_nodes),
         "--init_file_prefix", f"{exp_dir}/.dist_init_", "--multiprocessing_distributed", "true", "--",
-        *python, "-m", "espnet_ext.encrl.train", "--config", str(told), "--teacher", names.teacher_name,
-        "--students", *students, "--use_preprocessor", "true", "--resume", "true", "--output_dir", str(exp_dir),
-        "--bpemodel", str(names.token_dir / "bpe.model") if options.token_type == "bpe" else "none",
-        "--token_type", options.token_type, "--token_list", str(names.token_dir / "tokens.txt"),
+        *python, "-m", module, "--config", str(told), "--use_preprocessor", "true", "--resume", "true",
+        "--output_dir", str(exp_dir),
+        "--bpemodel", str(names.token_dir / "bpe.model") if names.token_type == "bpe" else "none",
+        "--token_type", names.token_type, "--token_list", str(names.token_dir / "tokens.txt"),
         "--non_linguistic_symbols", options.nlsyms_txt, "--cleaner", options.cleaner, "--g2p", options.g2p,
         "--frontend_conf", f"fs={options.fs}", *normalize,
-        *data_words("train", train, kind, shape, train / "text"),
-        *data_words("valid", valid, kind, names.stats_dir / "valid" / "speech_shape", valid / "text"),
-        "--fold_length", "80000", *cached, *options.encrl_args.split(),
+        *data_words("train", train, kind, shape or stats_dir / "train" / "speech_shape", train / "text"),
+        *data_words("valid", valid, kind, stats_dir / "valid" / "speech_shape", valid / "text"),
+        "--fold_length", "80000", *words,
     ]  # fmt: skip
 
 

@@ -103,7 +103,7 @@ class Scheduler:
             state, stopped = "failed", True
         except UserError as error:
             state, job.error = "failed", str(error)
-        except Exception as error:  # a fault of ours must not hide behind a thread
+        except BaseException as error:  # a fault of ours must not hide behind a thread, nor a job run for ever
             import traceback
 
             traceback.print_exc()

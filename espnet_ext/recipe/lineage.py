@@ -4,18 +4,15 @@ from pathlib import Path
 
 from espnet_ext.files import file_sha256
 from espnet_ext.recipe.names import Names
-from espnet_ext.record import RECORD, Record
+from espnet_ext.record import Record
 
 
 def find_encrl(names: Names) -> Path:
     """Returns the EncRL training of the run: its own, or a finished one of more students, which serves as well."""
     if not names.options.students or names.encrl_exp.is_dir():
         return names.encrl_exp
-    for path in sorted(names.expdir.glob(f"*/{RECORD}")):
-        record = Record.read(path.parent)
-        if record is not None and _serves(record, names):
-            return path.parent
-    return names.encrl_exp
+    serving = (record.directory for record in Record.all(names.expdir, "*") if _serves(record, names))
+    return next(serving, names.encrl_exp)
 
 
 def encrl_of(names: Names, exp_dir: Path, encrl_exp: Path) -> Path:

@@ -59,11 +59,41 @@ class Names:
         self.expdir = Path(options.expdir)
         self.long: dict[Path, Path] = {}  # by directory, what earlier versions called it
         tokens = options.token_type + (str(options.nbpe) if options.token_type == "bpe" else "")
+        # What asr.sh calls the directory of the tokens by.
+        self.lang = options.lang
+        if options.token_type == "teacher":
+            tokens += hashlib.sha256(options.teacher.encode()).hexdigest()[:6]
+            self.lang = ("" if options.lang == "noinfo" else f"{options.lang}_") + tokens
         language = "" if options.lang == "noinfo" else f"_{options.lang}"
         self.suffix = f"{options.feats_type}{language}_{tokens}"
         self.stats_dir = self.expdir / f"asr_stats_{self.suffix}{options.sp}"
-        kind = f"bpe_{options.bpemode}{options.nbpe}" if options.token_type == "bpe" else options.token_type
-        self.token_dir = Path("data", f"{options.lang}_token_list" if language else "token_list", kind)
+        self.token_lists = Path("data", "token_list" if self.lang == "noinfo" else f"{self.lang}_token_list")
+
+    @property
+    def token_type(self) -> str:
+        """Kind of the tokens: bpe, char or word. Of the teacher's it is known after stage 5."""
+        kind = self.options.token_type
+        return kind if kind != "teacher" else self.token_dir.name.partition("_")[0]
+
+    @property
+    def nbpe(self) -> int:
+        """Number of BPE tokens."""
+        size = self.token_dir.name.removeprefix("bpe_unigram")
+        return int(size) if self.options.token_type == "teacher" and size.isdigit() else self.options.nbpe
+
+    @property
+    def bpemode(self) -> str:
+        """What asr.sh calls the directory of BPE tokens by."""
+        return "unigram" if self.options.token_type == "teacher" else self.options.bpemode
+
+    @property
+    def token_dir(self) -> Path:
+        """Directory of tokens.txt, and of bpe.model where there is one."""
+        options, kind = self.options, self.options.token_type
+        if kind == "teacher":
+            found = sorted(self.token_lists.glob("*/tokens.txt"))
+            return found[0].parent if found else self.token_lists / "char"
+        return self.token_lists / (f"bpe_{options.bpemode}{options.nbpe}" if kind == "bpe" else kind)
 
     def _directory(self, name: str) -> Path:
         directory = self.expdir / bounded(name)
@@ -103,6 +133,15 @@ class Names:
     def teacher_name(self) -> str:
         """What commands are told as `--teacher`."""
         return self.options.teacher if self.has_foreign_teacher else str(self.teacher_model)
+
+    @cached_property
+    def labels_tag(self) -> str:
+        """What tells students of pseudo-labels from others."""
+        options = self.options
+        if not options.pseudo_label_sets:
+            return ""
+        tag = _config_tag(options.pseudo_label_config, "pseudo_labels") + _clean(options.pseudo_label_args)
+        return f"_labels_{'_'.join(options.pseudo_label_sets)}{tag}"
 
     @cached_property
     def encrl_tag(self) -> str:
@@ -165,12 +204,12 @@ class Names:
         config, args = getattr(options, f"{step}_config"), getattr(options, f"{step}_args")
         checkpoint = options.encrl_checkpoint.removesuffix(".pth")
         tag = {
-            "scratch": "scratch",
+            "scratch": "scratch" + (self.teacher_tag if self.labels_tag else ""),
             "encrl": self.encrl_tag + (checkpoint and f"_{checkpoint}"),
             "teacher": ("teacher" if options.layer_selection == "last" else f"teacher_{options.layer_selection}")
             + self.teacher_tag,
         }[source]
-        tag += _config_tag(config, step)
+        tag += _config_tag(config, step) + self.labels_tag
         exp_dir = self._directory(f"asr_{name}_{tag}_{self.suffix}{_clean(args)}{options.sp}")
         configs = (options.student_config(name), *map(options.located, config))
         return Model(name, source, exp_dir, options.inference_asr_model, configs, args, differs)
@@ -184,11 +223,17 @@ class Names:
             + ("unlabelled_set", "finetune_config", "finetune_args"),
         }
         relevant["layers"] = (*relevant["teacher"], "layer_selection", "finetune_config", "finetune_args")
+        if kind != "teacher" and self.labels_tag:
+            labels = ("pseudo_label_sets", "pseudo_label_config", "pseudo_label_args")
+            relevant[kind] = tuple(dict.fromkeys((*relevant["teacher"], *relevant[kind], *labels)))
         found = {}
         for name in (*relevant[kind], "conf_dir", "seed", "speed_perturb_factors", "nbpe", "token_type"):
             value: Any = getattr(self.options, name)
             if name.endswith("_config"):
-                value = _config_tag(value, name.removesuffix("_config")).strip("_")
+                default = {"pseudo_label_config": "pseudo_labels"}.get(name, name.removesuffix("_config"))
+                value = _config_tag(value, default).strip("_")
+            elif isinstance(value, tuple):
+                value = " ".join(value)
             if value not in ("", "conf"):
                 found[name] = str(value)
         return found

@@ -14,6 +14,8 @@ Words = tuple[str, ...]
 SOURCES = ("encrl", "scratch", "teacher")
 LAST_STAGE = 15
 _SWITCH = re.compile(r"use_|skip_(?!stages)")  # options of asr.sh that are true or false
+# In paths: ESPnet splits its options at commas, and its scripts give words to a shell without quotes.
+_SPLIT = re.compile(r"""[\s,'"()|&;<>$`*?\[\]{}\\#]""")
 DECODERS = ("greedy", "beam", "lexicon", "espnet")
 # Options of asr.sh that the recipe sets itself, for each model.
 MANAGED = (
@@ -113,8 +115,23 @@ class Options:
     unlabelled_set: str = _option(
         "", "Name of a set without transcripts (data/<name>, no file text) that joins the training set in EncRL."
     )
+    pseudo_label_sets: Words = _option(
+        (),
+        "Names of sets that the teacher transcribes, for finetuning and training from scratch. They join the training "
+        "set; the training set or the validation set itself may be among them.",
+    )
+    pseudo_label_config: Words = _option(
+        (), "Config of the form and the filter of pseudo-labels (default: <conf_dir>/pseudo_labels.yaml)."
+    )
+    pseudo_label_args: str = _option(
+        "", 'Options for encrl label, e.g. "--min_confidence 0.8". They overwrite --pseudo_label_config.'
+    )
     lang: str = _option("noinfo", "Language of the corpus, in names of directories.")
-    token_type: str = _option("bpe", "Kind of tokens: bpe, char or word.")
+    token_type: str = _option(
+        "bpe",
+        "Kind of tokens: bpe, char or word, made of the transcripts in stage 5; or teacher: those of --teacher, whose "
+        "CTC output the students can then match.",
+    )
     nbpe: int = _option(30, "Number of BPE tokens, with --token_type bpe.")
     bpemode: str = _option("unigram", "Model of sentencepiece with --token_type bpe: unigram or bpe.")
     feats_type: str = _option("raw", "What the models read; EncRL takes raw audio only.")
@@ -157,10 +174,13 @@ class Options:
         "Table of all finished experiments in --expdir; the run's own is <results>_run.md, CSV and plots go beside "
         "them. Empty: none.",
     )
-    skip_export: bool = _option(True, "false: stage 14 writes ONNX files and a folder for sherpa-onnx.")
+    skip_export: bool = _option(
+        True, "false: stage 14 writes ONNX files, a folder for sherpa-onnx, and a page that runs students in a browser."
+    )
     export_args: str = _option("", 'Options for encrl export in stage 14, e.g. "--max_wer_loss 0.2".')
     skip_upload_hf: bool = _option(True, "false: stage 15 uploads the students to the Hugging Face Hub.")
     hf_repo: str = _option("", "Repository on the hub, user/name: stage 15 uploads a student e6 to user/name_e6.")
+    hf_space: str = _option("", "Static Space on the hub, user/name, that stage 15 uploads the page of stage 14 to.")
     hf_license: str = _option("", "License of the uploaded models, as the hub names it, e.g. cc-by-4.0.")
     hf_args: str = _option("", 'Options for encrl publish in stage 15, e.g. "--dry_run true" or "--create_repo true".')
 
@@ -208,6 +228,10 @@ class Options:
             if not getattr(self, name):
                 raise UserError(f"--{name} is empty")
         self.students = () if self.students == ("none",) else self.students
+        if "teacher" in self.students:
+            raise UserError("--students: teacher is the name of the teacher; give this student another one")
+        if twice := next((name for name in self.students if self.students.count(name) > 1), None):
+            raise UserError(f"--students: {twice} is named twice")
         for name, given, valid in (
             ("student_source", self.student_source, SOURCES),
             ("decoder", (self.decoder,), DECODERS),
@@ -215,15 +239,29 @@ class Options:
             ("on_change", (self.on_change or "fail",), ("redo", "keep", "fail")),
             ("teacher_cache_dtype", (self.teacher_cache_dtype,), ("float32", "int16", "int8")),
             ("bpemode", (self.bpemode,), ("unigram", "bpe")),
-            ("token_type", (self.token_type,), ("bpe", "char", "word")),
+            ("token_type", (self.token_type,), ("bpe", "char", "word", "teacher")),
             *((name, (word,), ("true", "false")) for name, word in self.asr.items() if _SWITCH.match(name)),
         ):
             if wrong := [word for word in given if word not in valid]:
                 raise UserError(f"--{name}: '{wrong[0]}' is not {', '.join(valid[:-1])} or {valid[-1]}")
+        if self.token_type == "teacher" and not self.teacher:
+            raise UserError(
+                "--token_type teacher needs --teacher: a teacher that is trained here has the recipe's tokens"
+            )
         if self.stage > LAST_STAGE:
             raise UserError(f"--stage {self.stage}: the last stage is {LAST_STAGE}, so nothing would be done")
         if self.stage > self.stop_stage:
             raise UserError(f"--stage {self.stage} is after --stop_stage {self.stop_stage}: nothing would be done")
+        if self.stage > 5 and self.stop_stage < 10 and not self.has_language_model:
+            raise UserError(
+                "stages 6-9 make a language model: give --use_lm true or --use_ngram true; nothing would be done"
+            )
+        for name, path in (("dumpdir", self.dumpdir), ("expdir", self.expdir)):
+            if not path or (found := _SPLIT.search(path)):
+                raise UserError(
+                    f"--{name} '{path}': {f'ESPnet takes {found[0]!r} in it for its own syntax' if path else 'empty'}; "
+                    "give another directory"
+                )
         if self.model_nj < 1 or self.nj < 1:
             raise UserError("--model_nj and --nj take a number of at least 1")
         if self.seed and not self.seed.isdigit():
@@ -235,16 +273,45 @@ class Options:
         if self.feats_type != "raw":
             raise UserError(f"--feats_type {self.feats_type}: EncRL computes features from audio; use raw")
         require_directory(self.conf_dir)
-        for name in ("teacher", "encrl", "finetune", "scratch"):
+        for name in ("teacher", "encrl", "finetune", "scratch", "pseudo_label"):
             for path in getattr(self, f"{name}_config"):
                 require_config(f"--{name}_config", path, self.conf_dir)
             if not getattr(self, f"{name}_config"):
-                setattr(self, f"{name}_config", (f"{self.conf_dir}/{name}.yaml",))
+                file = "pseudo_labels" if name == "pseudo_label" else name
+                setattr(self, f"{name}_config", (f"{self.conf_dir}/{file}.yaml",))
+        self._check_labels()
         self.inference_nj = self.inference_nj or self.nj
         if self.decoder == "espnet":
             self.inference_config = self.inference_config or f"{self.conf_dir}/decode.yaml"
         if self.inference_config:
             require_config("--inference_config", self.inference_config, self.conf_dir)
+
+    def _check_labels(self) -> None:
+        """Checks which sets the teacher transcribes; tokens are made of its text where there is no other."""
+        if wrong := next((name for name in self.pseudo_label_sets if name in self.test_sets), None):
+            raise UserError(
+                f"--pseudo_label_sets: {wrong} is one of --test_sets; scored by the teacher's own text, it measures "
+                "nothing: leave it out of one of them"
+            )
+        if self.labels_itself and not self.teacher:
+            raise UserError(
+                f"--pseudo_label_sets: {self.labels_itself[0]} cannot train the teacher that transcribes it; give a "
+                "--teacher that is there"
+            )
+        if self.train_set in self.labels_itself:
+            for name in ("bpe_train_text", "lm_train_text"):
+                if self.asr.get(name, f"data/{self.train_set}/text") == f"data/{self.train_set}/text":
+                    self.asr[name] = str(self.data / (self.train_set + self.sp) / "text")
+
+    @property
+    def labels_itself(self) -> list[str]:
+        """Training and validation set, where the teacher transcribes them."""
+        return [name for name in (self.train_set, self.valid_set) if name in self.pseudo_label_sets]
+
+    @property
+    def labels_more(self) -> list[str]:
+        """Sets that join the training set with the text of the teacher."""
+        return [name for name in dict.fromkeys(self.pseudo_label_sets) if name not in self.labels_itself]
 
     def located(self, path: str) -> str:
         """Returns the file, or `FILE#SECTION`, that the path of a configuration stands for."""
@@ -264,9 +331,14 @@ class Options:
         return "_sp" if self.speed_perturb_factors else ""
 
     @property
+    def has_language_model(self) -> bool:
+        """Whether stages 6-9 have something to do."""
+        return "true" in (self.asr.get("use_lm"), self.asr.get("use_ngram"))
+
+    @property
     def needs_teacher(self) -> bool:
-        """Whether anything is made of the teacher; students from scratch are not."""
-        return not self.students or self.student_source != ("scratch",)
+        """Whether anything is made of the teacher; students from scratch are not, unless it writes their labels."""
+        return not self.students or self.student_source != ("scratch",) or bool(self.pseudo_label_sets)
 
     @property
     def data(self) -> Path:

@@ -54,9 +54,20 @@ def check_publication(recipe: "Recipe") -> None:
             f"--student_source '{' '.join(options.student_source)}': name encrl or teacher, not both; "
             "a student has one repository"
         )
-    for model in models:
-        words = ("--repo", f"{options.hf_repo}_{model.name}", "--check_only", "true", *shlex.split(options.hf_args))
+    repos = [("--repo", f"{options.hf_repo}_{model.name}") for model in models]
+    repos += [("--repo", options.hf_space, "--demo_dir", "demo")] if options.hf_space else []
+    for words in repos:
+        words = (*words, "--check_only", "true", *shlex.split(options.hf_args))
         recipe.step("check_upload", recipe.verb("publish", *words))
+
+
+def pages(recipe: "Recipe") -> dict[Path, dict[str, Model]]:
+    """Returns the students that a page shows, by name, for each page: one a student, and the last of all of them."""
+    models = published(recipe)
+    names = [model.name for model in models]
+    shown = {name if names.count(name) == 1 else m.exp_dir.name: m for name, m in zip(names, models, strict=True)}
+    found = {model.exp_dir / "demo": {name: model} for name, model in shown.items()}
+    return found if len(models) == 1 else found | {Path(recipe.options.expdir, "demo"): shown}
 
 
 def pack_and_export(recipe: "Recipe") -> None:
@@ -83,6 +94,19 @@ def pack_and_export(recipe: "Recipe") -> None:
         words += ("--data_dir", str(options.data / options.valid_set), "--audio_format", options.audio_format)
         words += ("--output_dir", str(model.exp_dir / "onnx"), *shlex.split(options.export_args))
         recipe.show(f"export_{model.exp_dir.name}", recipe.verb("export", *words))
+    if not options.skip_export:
+        write_pages(recipe)
+
+
+def write_pages(recipe: "Recipe") -> None:
+    """Writes the pages; what they need beside the exported files may be out of reach, and the rest goes on."""
+    for folder, models in pages(recipe).items():
+        words = ["--onnx_dirs", *(str(model.exp_dir / "onnx") for model in models.values()), "--names", *models]
+        try:
+            recipe.show("demo", recipe.verb("demo", *words, "--output_dir", str(folder)))
+        except UserError:
+            recipe.say(f"Stage 14: no page in {folder}, for the reason above; the ONNX files are there")
+            return
 
 
 def upload(recipe: "Recipe") -> None:
@@ -99,3 +123,7 @@ def upload(recipe: "Recipe") -> None:
         words += [] if options.lang == "noinfo" else ["--language", options.lang]
         words += ["--license", options.hf_license] if options.hf_license else []
         recipe.show(f"upload_{model.name}", recipe.verb("publish", *words, *shlex.split(options.hf_args)))
+    if options.hf_space:
+        recipe.say(f"Stage 15: page to {options.hf_space}")
+        words = ["--repo", options.hf_space, "--demo_dir", str(list(pages(recipe))[-1])]
+        recipe.show("upload_page", recipe.verb("publish", *words, *shlex.split(options.hf_args)))

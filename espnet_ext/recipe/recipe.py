@@ -15,6 +15,7 @@ from espnet_ext.errors import UserError
 from espnet_ext.recipe import checks, data, decode, publish, results, train
 from espnet_ext.recipe.digests import AudioDigests
 from espnet_ext.recipe.display import Terminal
+from espnet_ext.recipe.labels import TrainingSet
 from espnet_ext.recipe.lineage import find_encrl
 from espnet_ext.recipe.names import Model, Names
 from espnet_ext.recipe.options import Options
@@ -34,6 +35,7 @@ class Recipe:
         encrl_exp: the EncRL training that its students start from.
         models: its models, the teacher first.
         terminal: what shows the run.
+        pseudo_labelled: what students are trained on with pseudo-labels, as soon as stage 11 has it.
     """
 
     def __init__(self, options: Options):
@@ -43,6 +45,7 @@ class Recipe:
         self.encrl_exp = find_encrl(self.names)
         self.models = self.names.models(self.encrl_exp)
         self.terminal = Terminal()
+        self.pseudo_labelled: TrainingSet | None = None
         self.say = self.terminal.say
         self.log_dir = Path(options.expdir, "log")
         self.audio = AudioDigests(self.log_dir / "audio_digests.json")
@@ -109,6 +112,8 @@ class Recipe:
         checks.check(self)
         if options.covers(1, 9):
             self.prepare_data()
+            if options.covers(5) and options.covers(11):
+                checks.check_tokens(self)
         # Stages 1-5 write what the others, of any run, read (maybe where this user may not write).
         lock = Path(options.dumpdir, ".lock")
         with locked(
@@ -207,7 +212,7 @@ class Recipe:
             "inference_nj": options.inference_nj, "gpu_inference": str(options.gpu_inference).lower(),
             "dumpdir": options.dumpdir, "expdir": options.expdir, "python": options.python,
             "train_set": options.train_set, "valid_set": options.valid_set, "test_sets": " ".join(options.test_sets),
-            "lang": options.lang, "token_type": options.token_type, "nbpe": options.nbpe, "bpemode": options.bpemode,
+            "lang": names.lang, "token_type": names.token_type, "nbpe": names.nbpe, "bpemode": names.bpemode,
             "feats_type": options.feats_type, "feats_normalize": options.feats_normalize,
             "audio_format": options.audio_format, "fs": options.fs,
             "speed_perturb_factors": options.speed_perturb_factors, "nlsyms_txt": options.nlsyms_txt,

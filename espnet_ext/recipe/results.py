@@ -22,7 +22,7 @@ def report(recipe: "Recipe") -> None:
     everything = list(dict.fromkeys([*own, *finished]))
     run_output = output.with_stem(f"{output.stem}_run")
     made_of = {"own": _digests(own), "all": _digests(everything), "results": options.results, "sets": options.test_sets}
-    record = Record.read(recipe.names.expdir)
+    record = next(Record.all(recipe.names.expdir, "."), None)  # where it cannot be read it is written again
     sentence = record.content.get("sentence", "") if record is not None else ""
     if record is None or record.changes(made_of) or not record.is_finished:
         record = Record.begin(recipe.names.expdir, "report", made_of)
@@ -48,18 +48,17 @@ def _comparable(recipe: "Recipe") -> list[Path]:
     options, expdir = recipe.options, recipe.names.expdir
     wanted = {name: file_sha256(options.data / name / "text") for name in options.decoded_sets}
     found, left_out = [], []
-    for path in sorted([*expdir.glob(f"*/*/{RECORD}"), *expdir.glob(f"*/*/*/{RECORD}")]):
-        record = Record.read(path.parent)
+    for record in Record.all(expdir, "*/*", "*/*/*"):
         if record.content["kind"] != "decoding" or record.content["state"] != "finished":
             continue
         texts = record.made_of["scoring"]["text"]
-        model = Record.read(path.parents[1])
+        model = Record.read(record.directory.parent)
         trained = (
             {one["sha256"] for one in (model.content.get("outputs") or {}).values()} if model is not None else set()
         )
         comparable = all(texts.get(name) == text for name, text in wanted.items())
         comparable = comparable and (not trained or record.made_of["decoding"]["model"] in trained)
-        (found if comparable else left_out).append(path.parent)
+        (found if comparable else left_out).append(record.directory)
     if left_out:
         recipe.say(
             f"{len(left_out)} of other models, sets or references are in no table: {', '.join(map(str, left_out[:3]))}"

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from espnet_ext.checkpoints.whole import check_checkpoint
 from espnet_ext.config import write_config
 from espnet_ext.errors import UserError
-from espnet_ext.recipe import encrl, students
+from espnet_ext.recipe import encrl, labels, students
 from espnet_ext.recipe.adopt import adopt
 from espnet_ext.recipe.configs import Config
 from espnet_ext.recipe.data import inputs, require_data
@@ -21,7 +21,7 @@ from espnet_ext.recipe.jobs import Job, Scheduler
 from espnet_ext.recipe.lineage import checkpoint_digest
 from espnet_ext.recipe.names import Model
 from espnet_ext.recipe.processes import locked, wait_for_training
-from espnet_ext.record import Record, differences, forbidden, plain
+from espnet_ext.record import RECORD, Record, differences, forbidden, plain
 
 if TYPE_CHECKING:
     from espnet_ext.recipe.recipe import Recipe
@@ -80,12 +80,23 @@ def _training(recipe: "Recipe", model: Model) -> Training:
     kind = "teacher" if model.name == "teacher" else "student"
     step = "teacher" if kind == "teacher" else "scratch" if model.source == "scratch" else "finetune"
     seed = int(options.seed) if options.seed else None
-    config = Config(model.configs, {}, model.args, f"--{step}_args", seed, step)
+    config = Config(model.configs, {}, model.args, f"--{step}_args", seed, step, options.teacher_cache)
+    if config.needs_teacher and not options.needs_teacher:
+        raise UserError(
+            f"{config.file_of('criteria')} compares with a teacher, and a run of --student_source scratch alone has "
+            'none; give --student_source "scratch encrl", or criteria on text alone'
+        )
 
     def command(told: Path, start: Path | None) -> list[str]:
+        labelled = recipe.pseudo_labelled if kind == "student" else None
+        if config.criteria:
+            data = options.data / (options.train_set + options.sp), recipe.names.stats_dir
+            if labelled:
+                data = labelled.directory, labelled.stats_dir
+            return encrl.finetune_command(recipe, model, told, start, config.needs_teacher, *data)
         init = ["--pretrained_model", str(start)] if start else []
         words = ("--asr_config", str(told), "--asr_args", model.args, "--asr_exp", str(model.exp_dir))
-        return recipe.asr(11, 11, *words, *init)
+        return recipe.asr(11, 11, *words, *init, *(labelled.words() if labelled else ()))
 
     about = {"model": model.name, "init": model.source, "differs": model.differs, "finetuned": True}
     return Training(model.title, model.exp_dir, kind, config, [model.file], command, about)
@@ -118,9 +129,13 @@ def train(recipe: "Recipe") -> None:
     """Stage 11."""
     options, scheduler = recipe.options, Scheduler(recipe.options.model_nj, recipe.say)
     require_data(recipe)
+    recipe.pseudo_labelled = None  # of an earlier call
     read = inputs(recipe) | _statistics(recipe)
     for training in trainings(recipe):
-        refused(recipe, training, training.made_of(read, {}), ("config", "arguments", "inputs"))
+        # What the teacher writes is not known yet.
+        known = not (options.labels_more and training.kind == "student")
+        parts = ("config", "arguments", *(["inputs"] if known else []))
+        refused(recipe, training, training.made_of(read, {}), parts)
     by_dir = {training.exp_dir: training for training in trainings(recipe)}
     recipe.terminal.expect(len(by_dir))
     if not options.needs_teacher:
@@ -129,24 +144,42 @@ def train(recipe: "Recipe") -> None:
         students.link_teacher(recipe)
     jobs: list[Job] = []
     needed: list[Job] = []
-    for model in recipe.models:
-        if model.name == "teacher" and model.configs:
-            jobs.append(Job("teacher", partial(run_training, recipe, by_dir[model.exp_dir], read)))
-            needed = [jobs[-1]]
-        elif model.source == "scratch":
-            jobs.append(Job(model.title, partial(run_training, recipe, by_dir[model.exp_dir], read)))
-    aligned = needed
+    labelled: list[Job] = []
+    if options.needs_teacher and not options.teacher:
+        needed = [Job("teacher", partial(run_training, recipe, by_dir[recipe.names.teacher_exp], read))]
+    if options.labels_more:
+        labelled = [Job("pseudo-labels", partial(_label, recipe), needed)]
+    jobs += [*needed, *labelled]
+
+    def add(source: str, needs: Sequence[Job]) -> None:
+        for model in recipe.students:
+            if model.source == source:
+                training = by_dir.get(model.exp_dir)
+                work = partial(_train_student, recipe, model, training, read)
+                teacher = needed if training is not None and training.config.needs_teacher else []
+                jobs.append(Job(model.title, work, [*needs, *teacher, *labelled]))
+
+    add("scratch", [])
     if recipe.needs_encrl:
         work = partial(encrl.align, recipe, by_dir[recipe.encrl_exp], read)
-        jobs.append(Job(f"EncRL {'+'.join(options.students)}", work, needed))
-        aligned = [jobs[-1]]
-    for model in recipe.students:
-        if model.source != "scratch":
-            needs = aligned if model.source == "encrl" else needed
-            jobs.append(
-                Job(model.title, partial(students.train_student, recipe, model, by_dir.get(model.exp_dir), read), needs)
-            )
+        aligned = Job(f"EncRL {'+'.join(options.students)}", work, needed)
+        jobs.append(aligned)
+        add("encrl", [aligned])
+    add("teacher", needed)
     scheduler.work(jobs)
+
+
+def _label(recipe: "Recipe") -> None:
+    recipe.pseudo_labelled = labels.training_set(recipe)
+
+
+def _train_student(recipe: "Recipe", model: Model, training: Training | None, read: Mapping[str, str]) -> None:
+    if recipe.pseudo_labelled:
+        read = recipe.pseudo_labelled.inputs(recipe, read)
+    if model.source == "scratch":
+        run_training(recipe, training, read)
+    else:
+        students.train_student(recipe, model, training, read)
 
 
 def _statistics(recipe: "Recipe") -> dict[str, str]:
@@ -183,6 +216,10 @@ def run_training(
         parents: hashes of the checkpoints it is made of, by their experiments.
     """
     exp_dir, options, terminal = training.exp_dir, recipe.options, recipe.terminal
+    if training.kind == "encrl" or training.config.needs_teacher:  # EncRL may begin with its layers
+        teacher = recipe.names.teacher_model
+        encrl.check_teacher(recipe, teacher)
+        parents = {**parents, str(teacher.parent): checkpoint_digest(teacher)}
 
     def work(told: Path) -> None:
         threads = 1 if options.ngpu else recipe.threads_of_each(options.nj)
@@ -277,7 +314,8 @@ def _must_train(training: Training, made_of: dict[str, Any], on_change: str, say
     wrong = forbidden(record.changes(made_of)) if _is_begun(record) else []
     if wrong and on_change == "redo":
         say(f"anew, for these changes: {'; '.join(wrong[:4])}")
-        for path in training.exp_dir.iterdir():
+        # The record last: killed in between, the same command goes on.
+        for path in sorted(training.exp_dir.iterdir(), key=lambda path: path.name == RECORD):
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         return True

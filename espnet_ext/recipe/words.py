@@ -18,7 +18,7 @@ Stages (asr.sh's numbers):
     10     statistics, once for teacher and students
     11     training: teacher (unless --teacher names one or no student needs it), EncRL of all students, CTC finetuning
     12-13  decoding and scoring of every model; comparison tables (--results)
-    14     packing (--skip_packing false) and ONNX export (--skip_export false) of every student
+    14     packing (--skip_packing false), ONNX export and a page to try (--skip_export false) of every student
     15     upload of every student with a model card (--skip_upload_hf false --hf_repo user/name --hf_license NAME)
 What is finished is kept, what is half done goes on. What no longer matches is named: see --on_change.
 """

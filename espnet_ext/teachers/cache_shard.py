@@ -2,10 +2,7 @@
 
 import json
 import math
-import multiprocessing
-import multiprocessing.connection
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +22,7 @@ from espnet_ext.teachers.cache import DTYPES, ENCODER, Manifest, data_name
 from espnet_ext.teachers.cache_audio import AUDIO, FileStates, HeardAudio, changed_audio, read_audio, write_audio
 from espnet_ext.teachers.cache_files import StoredFile, check_files, stored_files
 from espnet_ext.teachers.load import load_teacher
+from espnet_ext.teachers.processes import process_number
 
 
 @dataclass(frozen=True)
@@ -130,24 +128,12 @@ _worker: dict = {}
 
 def start_worker(job: Job, counter) -> None:
     """Loads the teacher once in each process."""
-    number = 0
-    if counter is not None:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        torch.set_num_threads(1)
-        with counter.get_lock():
-            number = counter.value
-            counter.value += 1
+    number = process_number(counter)
     teacher = load_teacher(job.teacher)
     device = f"cuda:{number % job.ngpu}" if job.ngpu else "cpu"
     data = DecodingSet.open(job.data_dir, job.audio_format)
     sources = read_2columns_text(job.data_dir / "wav.scp")
     _worker.update(job=job, teacher=teacher, device=device, data=data, sources=sources, rate_hz=data.rate_hz())
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it was killed: the pool would work on, and without the lock."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def work(shard: int) -> int:

@@ -1,11 +1,8 @@
 """Computes and stores the teacher's outputs for a data directory, in shards that are each written once."""
 
 import hashlib
-import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from espnet_ext.teachers.cache_audio import AUDIO, changed_audio, read_audio, wr
 from espnet_ext.teachers.cache_files import stored_files
 from espnet_ext.teachers.cache_shard import Job, Record, shard_is_whole, start_worker, work
 from espnet_ext.teachers.load import identify, load_teacher
+from espnet_ext.teachers.processes import in_processes
 
 _SPARE_BYTES = 200 * 2**20
 _REMEDY = "delete it, or give another --output_dir"
@@ -115,7 +113,7 @@ def write_cache(job: Job, num_processes: int, say: Callable[[str], None] = print
     total = sum(len(shard) for shard in job.shards)
     done = total - sum(len(job.shards[shard]) for shard in missing)
     with tqdm(total=total, initial=done, unit="utt", desc=job.data_dir.name, mininterval=2.0) as bar:
-        for count in _results(job, missing, min(num_processes, len(missing))):
+        for count in in_processes(start_worker, job, work, missing, num_processes, str(job.output_dir)):
             bar.update(count)
     manifest = _join(job)
     shutil.rmtree(job.shards_dir)
@@ -157,27 +155,6 @@ def _join(job: Job) -> Manifest:
     )
     manifest.write(job.output_dir)
     return manifest
-
-
-def _results(job: Job, missing: Sequence[int], num_processes: int) -> Iterator[int]:
-    """Computes shards, here or in processes of their own; yields the utterances of each when it is written."""
-    if num_processes <= 1:
-        start_worker(job, None)
-        yield from map(work, missing)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_processes, context, start_worker, (job, context.Value("i", 0))) as pool:
-        try:
-            tasks = [pool.submit(work, shard) for shard in missing]
-            for task in as_completed(tasks):
-                yield task.result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                f"{job.output_dir}: a process of the cache could not start or was killed, perhaps for its memory; run "
-                "again with fewer --nj or a smaller --batch_sec: what is written is kept"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _check_before_work(job: Job, missing: Sequence[int], say: Callable[[str], None]) -> None:

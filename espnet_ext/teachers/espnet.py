@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from espnet_ext.encoder.outputs import Outputs, compute_outputs
 from espnet_ext.errors import UserError
 from espnet_ext.files import file_sha256
 from espnet_ext.quiet import quiet_espnet
-from espnet_ext.teachers.teacher import Identity, Teacher, Tokens
+from espnet_ext.teachers.teacher import Identity, Teacher
+from espnet_ext.teachers.tokens import BLANK, UNKNOWN, Tokens
 
 S2T_CTC = "espnet_ctc"  # what `model:` says in configurations of the task s2t_ctc
 
@@ -54,7 +55,8 @@ class EspnetTeacher(Teacher):
         self.num_layers = _count_layers(model)
         if model.ctc is not None:
             self.head_module = model.ctc.ctc_lo
-            self.tokens = Tokens(tuple(model.token_list), model.blank_id)
+            said = {"token_list": list(model.token_list), "token_type": args.token_type}
+            self.tokens = espnet_tokens(said, model.token_list[model.blank_id])
         self.frame_samples  # noqa: B018  (measured while the model has its front end)
         self.model.train(train_mode)
         if train_mode:
@@ -85,6 +87,18 @@ class EspnetTeacher(Teacher):
     def identify(location: str) -> Identity:
         """Returns the hashes of the checkpoint and of what the configuration says of the model and its features."""
         return identify_espnet(location)
+
+    @staticmethod
+    def read_tokens(location: str) -> Tokens | None:
+        """See `Teacher.read_tokens`."""
+        _, said = _read_espnet_config(location)
+        conf = said.get("model_conf") or {}
+        return espnet_tokens(said, conf.get("sym_blank", BLANK)) if conf.get("ctc_weight", 0.5) != 0 else None
+
+    @staticmethod
+    def bpe_model(location: str) -> bytes:
+        """See `Teacher.bpe_model`."""
+        return espnet_bpe_model(location)
 
     def to(self, device: torch.device | str) -> None:
         """See `Teacher.to`."""
@@ -159,6 +173,43 @@ def load_espnet(task: type[AbsTask], location: str, name: str) -> tuple[Any, Nam
         raise UserError(f"teacher {name}: cannot be loaded from {checkpoint}: {why_not_loaded(error)}") from error
     _check_filled(model, checkpoint, name)
     return model, args
+
+
+def _read_espnet_config(location: str) -> tuple[Path, dict[str, Any]]:
+    file, _ = find_model_files(location)
+    return file, read_config(file)
+
+
+def espnet_tokens(
+    said: Mapping[str, Any], blank: str, no_text: Callable[[str], bool] = lambda _: False
+) -> Tokens | None:
+    """Returns the tokens that a training's configuration lists; None where it lists none.
+
+    Args:
+        said: the configuration.
+        blank: what the blank is called in it.
+        no_text: whether a symbol stands for no text.
+    """
+    symbols = said.get("token_list")
+    if not isinstance(symbols, list):
+        return None
+    unknown = symbols.index(UNKNOWN) if UNKNOWN in symbols else None
+    place = symbols.index(blank) if blank in symbols else 0
+    silent = frozenset(i for i, symbol in enumerate(symbols) if i not in (place, unknown) and no_text(symbol))
+    return Tokens(tuple(symbols), place, said.get("token_type"), unknown, no_text=silent)
+
+
+def espnet_bpe_model(location: str) -> bytes:
+    """Returns the BPE model that a training's configuration names.
+
+    Raises:
+        UserError: it is not there.
+    """
+    file, said = _read_espnet_config(location)
+    model = recipe_directory(file, said) / str(said.get("bpemodel"))
+    if not model.is_file():
+        raise UserError(f"{file} names the BPE model {said.get('bpemodel')}, which is not there; copy it to {model}")
+    return model.read_bytes()
 
 
 def identify_espnet(location: str, *options: str) -> Identity:

@@ -8,13 +8,16 @@ from espnet2.s2t.espnet_ctc_model import ESPnetS2TCTCModel
 from espnet2.tasks.s2t_ctc import S2TTask
 from torch import Tensor
 
+from espnet_ext.checkpoints.find import find_model_files
+from espnet_ext.config import read_config
 from espnet_ext.data.words import join_tokens
 from espnet_ext.encoder.layers import encoder_layers, tap_layers
 from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError
-from espnet_ext.teachers.espnet import identify_espnet, load_espnet, sample_rate_hz
+from espnet_ext.teachers.espnet import espnet_bpe_model, espnet_tokens, identify_espnet, load_espnet, sample_rate_hz
 from espnet_ext.teachers.signals import SignalTeacher
-from espnet_ext.teachers.teacher import Identity, Tokens
+from espnet_ext.teachers.teacher import Identity
+from espnet_ext.teachers.tokens import BLANK, Tokens
 
 # What models of both kinds call a language that they are to find out, and what they can be asked for.
 _LANGUAGES = ("<nolang>", "<unk>")
@@ -40,7 +43,9 @@ class OwsmCtcTeacher(SignalTeacher):
         self.token_type = args.token_type
         self.sample_rate_hz = sample_rate_hz(args)
         self.hop_length = getattr(model.frontend, "hop_length", None)
-        self.tokens, self.head_module = Tokens(tuple(model.token_list), model.blank_id), model.ctc.ctc_lo
+        said = {"token_list": list(model.token_list), "token_type": args.token_type}
+        self.tokens = espnet_tokens(said, model.token_list[model.blank_id], _no_text)
+        self.head_module = model.ctc.ctc_lo
         self.width, self.num_layers = model.encoder.output_size(), len(encoder_layers(model.encoder))
         asked = [self._token("language", language, _LANGUAGES), self._token("task", task, _TASKS)]
         self.prefix = torch.tensor([asked])  # (1, 2)
@@ -79,6 +84,18 @@ class OwsmCtcTeacher(SignalTeacher):
         """Returns the hashes of the checkpoint, and of the configuration together with language and task."""
         return identify_espnet(location, f"language={language}", f"task={task}")
 
+    @staticmethod
+    def read_tokens(location: str, language: str | None = None, task: str | None = None) -> Tokens | None:
+        """See `Teacher.read_tokens`."""
+        file, _ = find_model_files(location)
+        said = read_config(file)
+        return espnet_tokens(said, (said.get("model_conf") or {}).get("sym_blank", BLANK), _no_text)
+
+    @staticmethod
+    def bpe_model(location: str, language: str | None = None, task: str | None = None) -> bytes:
+        """See `Teacher.bpe_model`."""
+        return espnet_bpe_model(location)
+
     def forward(self, signals: Sequence[Tensor], names: Sequence[str]) -> Outputs:
         """See `SignalTeacher.forward`."""
         speech = torch.stack([signal.float() for signal in signals])
@@ -97,5 +114,10 @@ class OwsmCtcTeacher(SignalTeacher):
     def text(self, token_ids: Iterable[int]) -> str:
         """See `Teacher.text`; without symbols of languages, tasks and times."""
         tokens = [self.tokens.symbols[token] for token in token_ids]
-        spoken = [token for token in tokens if not (token.startswith("<") and token.endswith(">"))]
+        spoken = [token for token in tokens if not _no_text(token)]
         return join_tokens(spoken, self.token_type)
+
+
+def _no_text(symbol: str) -> bool:
+    """Whether a symbol stands for a language, task, time or the like; bytes of characters are text."""
+    return symbol.startswith("<") and symbol.endswith(">") and not symbol.startswith("<0x")

@@ -21,6 +21,7 @@ from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import data_name
 from espnet_ext.teachers.finite import check_finite, not_finite
+from espnet_ext.teachers.tokens import Tokens
 
 
 class Identity(NamedTuple):
@@ -31,26 +32,14 @@ class Identity(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """What a CTC head distinguishes.
-
-    Attributes:
-        symbols: in the order of the posteriors.
-        blank: position of CTC's blank.
-    """
-
-    symbols: tuple[str, ...]
-    blank: int
-
-
-@dataclass(frozen=True)
 class Transcript:
     """What a teacher heard.
 
     Attributes:
         text: words, as the model writes them.
-        confidence: geometric mean of the probabilities of what was chosen, of the frames (CTC) or of the tokens
-            (decoder), in [0, 1]; None where the library does not tell.
+        confidence: in [0, 1]. CTC: mean of the largest posterior over the frames where that is not the blank's, as
+            blanks are sure nearly everywhere. Decoder: geometric mean of the probabilities of the tokens. None: there
+            is no text, or the library does not tell.
     """
 
     text: str
@@ -93,6 +82,16 @@ class Teacher(ABC):
 
         # In the name they reach whoever loads the teacher again, as a training does.
         return load_teacher(name + "".join(f",{option}={value}" for option, value in options.items()))
+
+    @classmethod
+    def read_tokens(cls, location: str, **options: str) -> Tokens | None:
+        """Returns the tokens of a model, without loading it where a family can; None as `tokens`."""
+        return cls.load(location, location, **options).tokens
+
+    @staticmethod
+    def bpe_model(location: str, **options: str) -> bytes:
+        """Returns the model of sentencepiece that makes its tokens of text, where they are of the kind bpe."""
+        raise UserError(f"teacher {location}: this family has no BPE models")
 
     # ------------------------------------------------------------------ what a family implements
 
@@ -262,6 +261,7 @@ class Teacher(ABC):
         found = []
         for row, frames in enumerate(outputs.lengths.tolist()):
             ids = [token for token, _ in groupby(best[row, :frames].tolist()) if token != self.tokens.blank]
-            confidence = scores[row, :frames].mean().exp().item() if frames else None
+            spoken = scores[row, :frames][best[row, :frames] != self.tokens.blank]
+            confidence = spoken.exp().mean().item() if len(spoken) else None
             found.append(Transcript(self.text(ids), confidence))
         return found

@@ -6,6 +6,7 @@ gives the frames, and the decoder the text.
 """
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from espnet_ext.checkpoints.whole import check_whole
 from espnet_ext.encoder.layers import layer_depth, layer_index
 from espnet_ext.encoder.outputs import HEAD_OUTPUTS, Outputs
 from espnet_ext.errors import UserError, first_line
 from espnet_ext.quiet import quiet_espnet
 from espnet_ext.teachers.signals import SignalTeacher
-from espnet_ext.teachers.teacher import Identity, Tokens, Transcript
-from espnet_ext.teachers.transformers_files import find_directory, identify
+from espnet_ext.teachers.teacher import Identity, Transcript
+from espnet_ext.teachers.tokens import Tokens
+from espnet_ext.teachers.transformers_bpe import is_bpe, sentencepiece_model
+from espnet_ext.teachers.transformers_files import find_directory, identify, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,6 +88,8 @@ class TransformersTeacher(SignalTeacher):
             raise UserError(f"teacher {name}: {directory} is no model of speech: {first_line(error)}") from error
         adapter = getattr(config, "adapter_attn_dim", None) is not None and language is not None
         options = {"target_lang": language, "ignore_mismatched_sizes": True} if adapter else {}
+        for path in weight_files(directory, language if adapter else None):
+            check_whole(path, "weights")  # torch.load compares no sums
         try:
             with quiet_espnet():
                 model, told = _class_of(config).from_pretrained(
@@ -106,6 +112,41 @@ class TransformersTeacher(SignalTeacher):
     def identify(location: str, language: str | None = None) -> Identity:
         """Returns the hashes of a model, which is not loaded; see `load`."""
         return Identity(*identify(find_directory(location, language), language))
+
+    @classmethod
+    def read_tokens(cls, location: str, language: str | None = None) -> Tokens | None:
+        """See `Teacher.read_tokens`; without its weights."""
+        import transformers
+
+        directory = find_directory(location, language)
+        try:
+            config = transformers.AutoConfig.from_pretrained(directory)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"teacher transformers:{location}: it is no model: {first_line(error)}") from error
+        adapter = getattr(config, "adapter_attn_dim", None) is not None and language is not None
+        tokenizer = _tokenizer(directory, language if adapter else None)
+        if tokenizer is None or _class_of(config) is not transformers.AutoModelForCTC:
+            return None
+        if adapter:  # its head is the language's
+            config.vocab_size = max(tokenizer.get_vocab().values()) + 1
+        return _tokens(config, tokenizer)
+
+    @staticmethod
+    def bpe_model(location: str, language: str | None = None) -> bytes:
+        """See `Teacher.bpe_model`."""
+        return sentencepiece_model(_tokenizer(find_directory(location, language), None), f"transformers:{location}")
+
+    @staticmethod
+    def writes_text(location: str, language: str | None = None) -> bool:
+        """Tells whether `makes_text` will be, of a model that is not loaded; see `load`."""
+        import transformers
+
+        directory = find_directory(location, language)
+        try:
+            config = transformers.AutoConfig.from_pretrained(directory)
+        except (OSError, ValueError, KeyError):
+            return True  # `load` says what is wrong
+        return _class_of(config) is not transformers.AutoModel and _tokenizer(directory, None) is not None
 
     def forward(self, signals: Sequence[Tensor], names: Sequence[str]) -> Outputs:
         """See `SignalTeacher.forward`."""
@@ -147,19 +188,25 @@ class TransformersTeacher(SignalTeacher):
         """See `Teacher.transcribe`; of a model with a decoder by its `generate`."""
         if not self.has_decoder or not self.makes_text:
             return super().transcribe(signals, sample_rate_hz, utt_ids)
-        return [Transcript(self._generate(signal, sample_rate_hz), None) for signal in signals]
+        return [self._generate(signal, sample_rate_hz) for signal in signals]
 
     @torch.inference_mode()
-    def _generate(self, signal: Tensor, sample_rate_hz: int | None) -> str:
+    def _generate(self, signal: Tensor, sample_rate_hz: int | None) -> Transcript:
         signal, _ = self._at_own_rate(signal[None], torch.tensor([len(signal)], device=signal.device), sample_rate_hz)
         self.to(signal.device)
         options = {} if self.language is None else {"language": self.language}
-        texts = []
+        texts, scores = [], []
         for part in signal[0].split(self.window or max(1, signal.size(1))):
             if len(part) >= self.min_samples:
-                ids = self.model.generate(**self._extract([part]), **options)
-                texts += self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        return " ".join(text.strip() for text in texts)
+                found = self.model.generate(
+                    **self._extract([part]), return_dict_in_generate=True, output_scores=True, **options
+                )
+                texts += self.tokenizer.batch_decode(found.sequences, skip_special_tokens=True)
+                scores += self.model.compute_transition_scores(
+                    found.sequences, found.scores, getattr(found, "beam_indices", None), normalize_logits=True
+                )[0].tolist()
+        text = " ".join(text.strip() for text in texts)
+        return Transcript(text, math.exp(sum(scores) / len(scores)) if text and scores else None)
 
     def _extract(self, signals: Sequence[Tensor]) -> dict[str, Tensor]:
         """Makes what the model takes of audio, by the model's own feature extractor."""
@@ -228,8 +275,22 @@ def _tokenizer(directory: Path, language: str | None) -> Any:
 def _tokens(config: Any, tokenizer: Any) -> Tokens:
     """Lists what the CTC head distinguishes; a position that the tokenizer does not know gets a name of its own."""
     symbols = [f"<unused_{place}>" for place in range(config.vocab_size)]
+    unused = set(range(config.vocab_size))
     for symbol, place in tokenizer.get_vocab().items():
         if place < len(symbols):
             symbols[place] = symbol
+            unused.discard(place)
     blank = getattr(config, "blank_token_id", None)
-    return Tokens(tuple(symbols), config.pad_token_id if blank is None else blank)
+    blank = config.pad_token_id if blank is None else blank
+    delimiter = getattr(tokenizer, "word_delimiter_token", None)
+    space = symbols.index(delimiter) if delimiter in symbols else None
+    unknown = symbols.index(tokenizer.unk_token) if tokenizer.unk_token in symbols else None
+    known = {blank, space, unknown}
+    silent = frozenset((unused | {place for place in tokenizer.all_special_ids if place < len(symbols)}) - known)
+    text = [symbol for place, symbol in enumerate(symbols) if place not in silent | known]
+    kind = None
+    if is_bpe(tokenizer):
+        kind = "bpe"
+    elif delimiter is not None and all(len(symbol) == 1 for symbol in text):
+        kind = "char"
+    return Tokens(tuple(symbols), blank, kind, unknown if unknown != blank else None, space, silent)

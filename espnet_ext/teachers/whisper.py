@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from espnet_ext.checkpoints.tags import is_tag
+from espnet_ext.checkpoints.whole import check_whole
 from espnet_ext.encoder.layers import layer_depth, layer_index
 from espnet_ext.encoder.outputs import Outputs
 from espnet_ext.errors import UserError, did_you_mean, first_line
@@ -245,6 +246,7 @@ class WhisperTeacher:
         if not beam.isdigit() or int(beam) < 1:
             raise UserError(f"teacher {name}: beam takes a number of at least 1, not '{beam}'")
         path = _find(location, name)
+        check_whole(path / "model.bin" if path.is_dir() else path, "weights")  # torch.load compares no sums
         if path.is_dir():
             return CTranslate2WhisperTeacher(path, name, language, int(beam))
         import whisper
@@ -254,6 +256,10 @@ class WhisperTeacher:
         except Exception as error:  # whatever the unpickler meets in a foreign file
             raise UserError(f"teacher {name}: {path} is no model of openai-whisper: {first_line(error)}") from error
         return OpenAIWhisperTeacher(model, name, language, int(beam))
+
+    @classmethod
+    def read_tokens(cls, location: str, **options: str) -> None:
+        """See `Teacher.read_tokens`; there is no CTC output."""
 
     @staticmethod
     def identify(location: str, language: str | None = None, beam: str = "5") -> Identity:

@@ -14,6 +14,10 @@ from tests.tiny import model_conf, save_experiment
 CHECKPOINT = "exp/asr/valid.cer_ctc.ave.pth"
 CONFIG = "exp/asr/config.yaml"
 STATISTICS = "exp/stats.npz"
+# What git-lfs leaves in place of a file.
+POINTER = (
+    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b\nsize 12345\n"
+)
 
 
 def make_recipe(recipe: Path) -> Path:

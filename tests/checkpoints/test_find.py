@@ -10,12 +10,9 @@ from espnet_ext.decode.model import load_model
 from espnet_ext.errors import UserError
 from espnet_ext.export.runtime import OnnxCTC
 from espnet_ext.teachers.load import load_teacher
-from tests.checkpoints.packed import CHECKPOINT, STATISTICS, damage, make_recipe
+from tests.checkpoints.packed import CHECKPOINT, POINTER, STATISTICS, damage, make_recipe
 from tests.tiny import model_conf, save_experiment
 
-POINTER = (
-    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b\nsize 12345\n"
-)
 DOORS = {
     "teacher": lambda source: load_teacher(str(source)),
     "decoding": lambda source: load_model(source, None, "cpu"),

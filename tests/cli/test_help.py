@@ -83,6 +83,9 @@ def test_what_is_wrong_with_a_value_is_one_line():
         module_of("check").main(["data", "x", "--fs", "8x"])
     with pytest.raises(UserError, match=r"--ctm: takes true or false, not 'yes'"):
         module_of("decode").main(["--ctm", "yes"])
+    for word in ("nan", "inf", "-inf", "many"):
+        with pytest.raises(UserError, match=f"--window_sec: takes a finite number, not '{word}'"):
+            module_of("transcribe").main(["--model", "x", f"--window_sec={word}", "y"])
     with pytest.raises(UserError, match="required: --exp_dir"):
         module_of("progress").main([])
 

@@ -12,6 +12,7 @@ import soundfile
 from espnet_ext.data.audio import BadAudioError, read_audio_header
 from tests.recordings import (
     ID3,
+    NO_RECORDINGS,
     PYAV,
     RATE,
     SNDFILE,
@@ -195,4 +196,21 @@ def test_a_damaged_page_from_or_to_which_the_length_is_counted_is_found(kind, pl
     with pytest.raises(
         BadAudioError, match=rf"a\.{kind} is truncated.*the page at byte {begin - 400} does not have its sum"
     ):
+        read_audio_header(str(path))
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "m4a"])
+@pytest.mark.parametrize("text", NO_RECORDINGS)
+def test_a_text_in_place_of_a_recording_is_no_silence(kind, text, tmp_path):
+    path = tmp_path / f"a.{kind}"
+    path.write_text(NO_RECORDINGS[text])
+    message = "git lfs pull" if text == "pointer" else "cannot be read|holds no sound|cut off or damaged"
+    with pytest.raises(BadAudioError, match=rf"a\.{kind} .*({message})"):
+        read_audio_header(str(path))
+
+
+@pytest.mark.parametrize("rate", [1, 500, 2**31 - 1])
+def test_a_rate_that_no_recording_has_is_refused(rate, tmp_path):
+    path = patch(write(tmp_path / "a.wav", tone(1.0)), b"fmt ", rate.to_bytes(4, "little"), skip=8)
+    with pytest.raises(BadAudioError, match=rf"a\.wav says that it has {rate} Hz, so its header is damaged"):
         read_audio_header(str(path))

@@ -83,6 +83,10 @@ BAD_INPUT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 1.5\nc c 0 0.4\n"),
         ["segments: b:", "1.5 s runs past the end of b (0.50 s long)"],
     ),
+    "segment of no sample": (
+        lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 0.10001\nc c 0 0.4\n"),
+        ["segments: b: no audio between 0.1 s and 0.10001 s of b (0.50 s long)"],
+    ),
     "segment without an end": (  # validate_data_dir.sh refuses it in stage 3
         lambda d: (d / "segments").write_text("a a 0 0.4\nb b 0.1 -1\nc c 0 0.4\n"),
         ["segments: b: -1", "(0.50 s long) is refused by stage 3"],
@@ -140,6 +144,11 @@ BAD_INPUT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "form feed": (lambda d: replace(d / "text", "TWO", "TWO\fx y z"), ["text, line 2: U+000C (FORM FEED)"]),
     "no-break space": (lambda d: replace(d / "text", "TWO", "TWO\xa0TOO"), ["text, line 2: U+00A0 (NO-BREAK SPACE)"]),
     "ideographic space": (lambda d: replace(d / "text", "b TWO", "b\u3000TWO"), ["line 2: U+3000 (IDEOGRAPHIC SPACE)"]),
+    "soft hyphen": (lambda d: replace(d / "text", "TWO", "T\xadWO"), ["text, line 2: U+00AD (SOFT HYPHEN)"]),
+    "mark of direction": (
+        lambda d: replace(d / "utt2spk", "b s", "b s\u200e"),
+        ["line 2: U+200E (LEFT-TO-RIGHT MARK)"],
+    ),
     "windows' line ends": (
         lambda d: (d / "utt2spk").write_bytes(b"a s\nb s\r\nc s\n"),
         ["utt2spk, line 2: U+000D (CARRIAGE RETURN)", "sed -i"],
@@ -196,6 +205,21 @@ def test_a_last_line_without_end_is_a_warning(data_dir: Path, capsys: pytest.Cap
     (data_dir / "text").write_text("a ONE\nb TWO\nc THR")
     check_verb.main(["data", str(data_dir)])
     assert "text: its last line has no end" in capsys.readouterr().err
+
+
+def test_ids_that_look_alike_are_told_apart(data_dir: Path):
+    """As of names that another system wrote, or with letters of another script."""
+    for one, other, written in (("\xe9", "e\u0301", r"(e\u0301)"), ("\u0430", "a", r"(\u0430)")):
+        (data_dir / "wav.scp").write_text(f"{one} {data_dir.parents[1]}/b.flac\n")
+        (data_dir / "utt2spk").write_text(f"{one} s\n")
+        (data_dir / "text").write_text(f"{other} WORDS\n")
+        errors = check_data_dir(data_dir, 16000).errors
+        assert len(errors) == 2 and any(written in line for line in errors)
+
+
+def test_words_may_hold_joiners(data_dir: Path):
+    replace(data_dir / "text", "TWO", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645")
+    assert check_data_dir(data_dir, 16000).errors == []
 
 
 def test_audio_without_transcripts(data_dir: Path):

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from espnet_ext.cli import check as check_verb
+from espnet_ext.data.perturbation import SoxCheck
 from espnet_ext.errors import UserError
 from tests.recipes.stages import format_wav_scp, make_recipe_dir, perturb, write_data_dir
 
@@ -54,6 +55,16 @@ def test_what_passes_goes_through_stages_2_and_3(tmp_path: Path):
     for name in entries:
         frames = soundfile.info(recipe / f"dump/train_sp0.9/data/format.1/sp0.9-{name}.flac").frames
         assert frames == pytest.approx(0.5 * RATE / 0.9, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["-n.wav", "#a.wav", "~b.wav"])
+def test_names_that_begin_as_options_comments_or_homes_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    """Of a relative path; elsewhere in it these are letters."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, name)
+    assert SoxCheck().problem(f"./{name}") is None
+    problem = SoxCheck().problem(name)
+    assert problem is not None and "--speed_perturb_factors" in problem
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -14,6 +14,7 @@ from espnet_ext.decode.audio import duration_sec, find_audio, read_blocks
 from espnet_ext.errors import UserError
 from tests.recordings import (
     ID3,
+    NO_RECORDINGS,
     PYAV,
     RATE,
     SNDFILE,
@@ -294,11 +295,29 @@ def test_blocks_of_a_pipe_come_while_it_is_written(tmp_path):
     assert count == 20 * RATE
 
 
-def test_find_audio_knows_what_phones_record_and_pipes(tmp_path):
+def test_find_audio_knows_what_phones_record_and_pipes(tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()
-    for name in ("a.m4a", "b.webm", "c.wma", "d.mp4", "d.wav", "notes.txt"):
+    for name in ("a.m4a", "b.webm", "c.wma", "c.wav", "d.mp4", "d.wav", "notes.txt"):
         (folder / name).touch()
     os.mkfifo(tmp_path / "pipe")
     found = find_audio([folder, tmp_path / "pipe", Path("-")])
-    assert sorted(map(str, found.values())) == ["a.m4a", "b.webm", "c.wma", "d.wav", "pipe", "stdin"]
+    assert sorted(map(str, found.values())) == ["a.m4a", "b.webm", "c.wav", "c.wma", "d.wav", "pipe", "stdin"]
+    assert capsys.readouterr().err == f"warning: {folder}/d.mp4 is left out: audio of its name is beside it\n"
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "m4a"])
+@pytest.mark.parametrize("text", NO_RECORDINGS)
+def test_a_text_in_place_of_a_recording_is_no_silence(kind, text, tmp_path):
+    path = tmp_path / f"a.{kind}"
+    path.write_text(NO_RECORDINGS[text])
+    message = "git lfs pull" if text == "pointer" else "cannot be read|holds no sound|cut off or damaged"
+    with pytest.raises(UserError, match=rf"a\.{kind} .*({message})"):
+        list(read_blocks(path, RATE, RATE, 0))
+
+
+@pytest.mark.parametrize("rate", [1, 500, 2**31 - 1])
+def test_a_rate_that_no_recording_has_is_refused(rate, tmp_path):
+    path = patch(write(tmp_path / "a.wav", tone(1.0)), b"fmt ", rate.to_bytes(4, "little"), skip=8)
+    with pytest.raises(UserError, match=rf"a\.wav says that it has {rate} Hz, so its header is damaged"):
+        list(read_blocks(path, RATE, RATE, 0))

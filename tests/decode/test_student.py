@@ -70,5 +70,8 @@ def test_what_is_no_audio_is_refused(folder, samples, rate, message):
 def test_bad_windows_and_sources_are_refused(folder):
     with pytest.raises(UserError, match="four times"):
         Student.from_pretrained(folder / "asr").transcribe(folder / "a.wav", window_sec=3.0, context_sec=1.0)
+    for window_sec in (float("nan"), float("inf")):
+        with pytest.raises(UserError, match="four times"):
+            Student.from_pretrained(folder / "asr").transcribe(folder / "a.wav", window_sec=window_sec)
     with pytest.raises(UserError, match="nowhere.pth does not exist"):
         Student.from_pretrained(folder / "nowhere.pth")

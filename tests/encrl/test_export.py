@@ -86,3 +86,14 @@ def test_bad_requests_are_named(encrl_run, tmp_path):
     with pytest.raises(UserError, match="has not finished"):
         export_student(exp, "e1", None, tmp_path)
     assert not (tmp_path / "model.pth").exists()
+
+
+def test_the_tokens_themselves_are_in_the_configuration(encrl_run, tmp_path):
+    """A training names the file of their list, which does not travel with a model."""
+    exp, _ = encrl_run
+    told = yaml.safe_load((exp / "config.yaml").read_text())
+    (tmp_path / "tokens.txt").write_text("".join(f"{token}\n" for token in TOKENS))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(told | {"token_list": str(tmp_path / "tokens.txt")}))
+    (tmp_path / "valid.narrow_loss.ave.pth").symlink_to(exp / "valid.narrow_loss.ave.pth")
+    export_student(tmp_path, "narrow", None, tmp_path / "student")
+    assert yaml.safe_load((tmp_path / "student/config.yaml").read_text())["token_list"] == TOKENS

@@ -73,6 +73,31 @@ def test_files_compute_what_espnet_computes(name, data_dir, tmp_path):
     assert (tmp_path / "onnx/tokens.txt").read_text().split() == [w for i, t in enumerate(TOKENS) for w in (t, str(i))]
 
 
+@pytest.mark.parametrize("normalize", [None, "utterance_mvn"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_file_without_free_dimensions(name, normalize, data_dir, tmp_path):
+    """Of one second, which three of the five utterances fit into."""
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **ENCODERS[name] | {"normalize": normalize})
+    entry = run(exp_dir, data_dir, tmp_path / "onnx", "--precisions", "fp32", "--fixed_seconds", 1)["model.fixed.onnx"]
+    assert entry["max_difference"] < 1e-3 and entry["equal_utterances"] == 1 and "wer_percent" not in entry
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(tmp_path / "onnx/model.fixed.onnx")), strict_mode=True)
+    values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
+    assert len(values) > 100
+    for value in values:
+        assert all(size.dim_value > 0 for size in value.type.tensor_type.shape.dim), value.name
+    assert [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim] == [1, 16000]
+    assert [entry.domain for entry in model.opset_import] == [""]  # operators of ONNX only
+    assert not {"Shape", "If", "Loop", "NonZero", "Range"} & {node.op_type for node in model.graph.node}
+    metadata = {one.key: one.value for one in model.metadata_props}
+    assert metadata["fixed_samples"] == "16000" and metadata["input"] == "waveform"
+
+
+def test_seconds_that_no_utterance_fits_into_are_refused(data_dir, tmp_path):
+    exp_dir = save_experiment(tmp_path / "exp", token_type="char", **CONFORMER)
+    with pytest.raises(UserError, match=r"--fixed_seconds 0.5: every utterance of .*dev is longer"):
+        run(exp_dir, data_dir, tmp_path / "onnx", "--fixed_seconds", 0.5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder_conf",

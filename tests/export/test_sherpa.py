@@ -167,6 +167,22 @@ def test_blanks_of_character_models_are_blanks(tmp_path):
     assert transcribe(tmp_path / "blanks", "model.onnx", [signal(1.0, 0.1)], 16000) == [""]
 
 
+def test_words_as_tokens_have_blanks_between_them(tmp_path):
+    tokens = ["<blank>", "one", "two", "<unk>", "<sos/eos>"]
+    exp_dir = save_experiment(tmp_path / "asr", tokens=tokens, token_type="word", **model_conf(1))
+    model = load_model(exp_dir, None, "cpu")
+    noise = 0.1 * torch.randn(32000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        weight, bias = model.model.ctc.ctc_lo.weight, model.model.ctc.ctc_lo.bias
+        weight[[0, 2, 3, 4]] = 0
+        encoded, _ = model.model.encode(noise[None], torch.tensor([32000]))
+        # One in half of the frames, two in the others.
+        bias[:] = torch.tensor([-99.0, -(encoded[0] @ weight[1]).median(), 0.0, -99.0, -99.0])
+    write_sherpa(model, 0.1, FRAME_SAMPLES, tmp_path / "sherpa")
+    (text,) = transcribe(tmp_path / "sherpa", "model.onnx", [noise], 16000)
+    assert set(text.split()) == {"one", "two"}
+
+
 def test_other_sampling_rate_is_refused(tmp_path):
     conf = model_conf(1)
     conf["frontend_conf"] = {**conf["frontend_conf"], "fs": 8000}

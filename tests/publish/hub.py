@@ -10,11 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 TOKEN = "hf_good"
-_LARGE = (".pth", ".zip", ".onnx", ".npz", ".png", ".model")
+_LARGE = (".pth", ".zip", ".onnx", ".npz", ".png", ".model", ".wasm")
 
 
 class Hub(ThreadingHTTPServer):
-    """Attributes: `repos`, files by repository; `objects`, large files by hash; `sent`, how many were uploaded."""
+    """The server.
+
+    Attributes:
+        repos: files by repository, `spaces/user/name` for a Space.
+        objects: large files by hash.
+        sent: how many were uploaded.
+    """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -24,6 +30,11 @@ class Hub(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.fail_after: int | None = None  # uploads that succeed before the connection breaks
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+def _repo(path: str) -> str:
+    kind, user, name = path.split("/")[2:5]
+    return f"{'spaces/' if kind == 'spaces' else ''}{user}/{name}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -46,8 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/whoami-v2":
             role = "write" if self.headers["Authorization"].endswith(TOKEN) else "read"
             self._answer({"type": "user", "name": "someone", "auth": {"accessToken": {"role": role}}})
-        elif path.startswith("/api/models/"):
-            repo = "/".join(path.split("/")[3:5])
+        elif path.startswith(("/api/models/", "/api/spaces/")):
+            repo = _repo(path)
             files = self.server.repos.get(repo)
             if files is not None and "/tree/" in path:
                 self._answer([{"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
@@ -66,6 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create":
             asked = json.loads(body)
             repo = f"{asked.get('organization') or 'someone'}/{asked['name'].split('/')[-1]}"
+            if asked.get("type") == "space":
+                assert asked["sdk"] == "static"
+                repo = f"spaces/{repo}"
             self.server.repos[repo] = {}
             self._answer({"url": f"{self.server.url}/{repo}", "name": repo, "id": repo})
         elif path == "/api/validate-yaml":
@@ -83,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
                 wanted.append({**one, **actions})
             self._answer({"transfer": "basic", "objects": wanted})
         elif "/commit/" in path:
-            name = "/".join(path.split("/")[3:5])
+            name = _repo(path)
             repo = self.server.repos[name]
             for line in body.decode().splitlines():
                 entry = json.loads(line)

@@ -187,3 +187,47 @@ def test_an_encrl_that_no_cache_serves_is_refused(files):
     refused(cached, "encrl.yaml: criterion 'kld' has masked: false.*--teacher_cache false")
     change(files / "encrl.yaml", criteria=CRITERIA, teacher_train_mode=True)
     refused(cached, "encrl.yaml: teacher_train_mode: .*--teacher_cache false")
+
+
+MASKS = {"apply_time_warp": False, "apply_time_mask": True, "time_mask_width_ratio_range": [0.0, 0.1]}
+SPECAUG = {"specaug": "specaug", "specaug_conf": MASKS}
+
+
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        ({"criteria": [{"loss": "ctk"}]}, "unknown loss 'ctk'; did you mean 'ctc'"),
+        (
+            {"criteria": [{"loss": "cr_ctc"}]},
+            "'cr_ctc' compares two draws of SpecAugment, and there is none; set specaug",
+        ),
+        ({"criteria": [{"loss": "ctc"}], "students": {"e1": {}}}, "finetune.yaml: unknown key 'students'"),
+        ({"criteria": [{"loss": "ctc"}], "ctc_conf": {"dropout_rate": 0.1}}, "leave ctc_type and dropout_rate out"),
+        ({"criteria": [{"loss": "ctc"}]} | SPECAUG, ""),
+        ({"criteria": [{"loss": "cr_ctc"}, *CRITERIA]} | SPECAUG, ""),
+    ],
+)
+def test_criteria_of_finetuning_are_checked(files, keys, message):
+    change(files / "finetune.yaml", **keys)
+    config = configs(files)[0]
+    if not message:
+        check_configs([config], 10, files / "exp")
+        assert config.needs_teacher == (len(keys["criteria"]) == 2)
+        return
+    with pytest.raises(UserError, match=message):
+        check_configs([config], 10, files / "exp")
+
+
+def test_a_teacher_compares_with_no_teacher(files):
+    change(files / "finetune.yaml", criteria=CRITERIA)
+    with pytest.raises(UserError, match="finetune.yaml: criterion 'kld' compares with a teacher, and this trains one"):
+        check_configs([replace(configs(files)[0], kind="teacher")], 10, files / "exp")
+
+
+def test_selection_is_of_what_a_validation_gives(files):
+    change(files / "encrl.yaml", select_by="cer")
+    with pytest.raises(UserError, match="select_by: a validation has no 'cer'; did you mean 'cer_ctc'"):
+        check_configs([configs(files)[1]], 10, files / "exp")
+    assert configs(files, encrl="--select_by kld")[1].value("select_by") == "kld"
+    assert configs(files, encrl="--select_by=loss")[1].value("select_by") == "loss"
+    assert configs(files)[1].value("select_by") == "cer" and configs(files)[1].value("seed") is None

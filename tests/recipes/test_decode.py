@@ -1,5 +1,6 @@
 """Stages 12-13: what is decoded again, and what is not. Nothing is decoded here."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_what_is_scored_is_kept_for_fewer_sets_too(run, capsys):
     finished(run("--test_sets", "test other"))
     for sets in ("test other", "test", "other"):
         decode(run("--test_sets", sets))
+        assert "already scored" in capsys.readouterr().out
+
+
+def test_what_is_scored_is_kept_whatever_the_clock_says(run, capsys):
+    finished(run())
+    for second in (1, 4_000_000_000):
+        for path in [*Path("exp").rglob("*"), *Path("dump").rglob("*")]:
+            os.utime(path, (second, second))
+        decode(run())
         assert "already scored" in capsys.readouterr().out
 
 

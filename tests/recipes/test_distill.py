@@ -127,6 +127,23 @@ def test_a_teacher_of_another_library(folder):
         distill(f"transformers:{folder}/other", **given, output_dir="exp/encrl", criteria=CRITERIA[:1])
 
 
+@pytest.mark.slow
+def test_tokens_of_a_teacher_of_another_library_and_few_transcripts(folder):
+    """Students take its tokens unless others are given, and learn from the transcripts that there are."""
+    pytest.importorskip("transformers")
+    teacher = f"transformers:{save(folder / 'model', 'wav2vec2_group')}"
+    Path("dump/raw/train/text").write_text("u0 AB A\n")
+    Path("dump/raw/dev/text").write_text("".join(f"u{i} A B\n" for i in range(4)))
+    given = {"students": {"e6": "conf/e6.yaml"}, **SETS, "criteria": [*CRITERIA, {"loss": "ctc"}]}
+    students = distill(teacher, **given, output_dir="exp/encrl", select_by="cer_ctc")
+    assert students["e6"].tokens == ["<blank>", "<unk>", "<space>", "A", "B", "C", "<sos/eos>"]
+    assert Path("exp/encrl/valid.e6_cer_ctc.ave.pth").is_file()
+    assert Path("exp/encrl/train_text").read_text() == "u0 AB A\nu1\nu2\nu3\n"
+    Path("dump/raw/train/text").write_text("")
+    with pytest.raises(UserError, match="criterion 'ctc' needs transcripts, and .*train_text has none"):
+        distill(teacher, **given, output_dir="exp/none")
+
+
 CASES = {
     "unknown option": ({"max_epocs": 3}, "unknown key 'max_epocs'; did you mean 'max_epoch'"),
     "several GPUs": ({"ngpu": 2}, "ngpu=2: distill takes 0, or 1 where there is a GPU; a recipe trains on several"),

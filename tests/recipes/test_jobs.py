@@ -112,6 +112,12 @@ def test_an_interrupt_ends_all_that_was_started(tmp_path, end):
     assert group.stdout == ""
 
 
+def test_whatever_ends_a_job_ends_the_wait_for_it():
+    """As of a library that calls sys.exit."""
+    with pytest.raises(UserError, match="odd: SystemExit: 3"):
+        Scheduler(2, print).work([Job("odd", lambda: sys.exit(3))])
+
+
 def test_jobs_run_in_threads_of_their_own():
     seen = []
     Scheduler(1, print).work([Job("a", lambda: seen.append(threading.current_thread().name))])

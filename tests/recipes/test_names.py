@@ -92,6 +92,15 @@ def test_a_finished_encrl_of_more_students_serves(tmp_path, monkeypatch):
     assert find_encrl(one) == one.encrl_exp  # not finished
 
 
+def test_a_file_of_another_program_is_no_record(tmp_path, monkeypatch):
+    """Nothing is said of it, least of all to delete its directory."""
+    monkeypatch.chdir(tmp_path)
+    for content in ('{"id": 3}', "", "[]"):
+        (tmp_path / "exp/mine").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "exp/mine/run.json").write_text(content)
+        assert find_encrl(names("--students", "e4")) == names("--students", "e4").encrl_exp
+
+
 def test_a_foreign_teacher_is_no_model_that_stages_12_to_15_know(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     foreign = names("--teacher", "transformers:user/name@main,language=deu", "--students", "e6")

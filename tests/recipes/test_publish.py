@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from espnet_ext.errors import UserError
-from espnet_ext.recipe.publish import check_publication, published, upload
+from espnet_ext.recipe.publish import check_publication, pages, published, upload, write_pages
 from tests.recipes.runs import recipe
 
 EXPORT = ("--skip_export", "false")
@@ -74,3 +74,34 @@ def test_an_upload_compares_with_what_there_is(tmp_path):
         upload(run)
     compared = [words[words.index("--compare_to") + 1 : words.index("--inference_tag")] for words in shown]
     assert compared == [[], ["exp/asr_teacher_raw_en_char", "exp/asr_e1_scratch_raw_en_char"]]
+
+
+def shown(directory: Path, students: str, sources: str) -> dict[str, list[str]]:
+    run = recipe(directory, "--students", students, "--student_source", sources)
+    return {str(folder): list(models) for folder, models in pages(run).items()}
+
+
+def test_a_page_for_each_student_and_one_for_all(tmp_path):
+    one, other = "exp/asr_e1_encrl_raw_en_char/demo", "exp/asr_e2_encrl_raw_en_char/demo"
+    assert shown(tmp_path, "e1", "encrl") == {one: ["e1"]}
+    assert shown(tmp_path, "e1 e2", "encrl") == {one: ["e1"], other: ["e2"], "exp/demo": ["e1", "e2"]}
+    assert shown(tmp_path, "e1", "encrl teacher")["exp/demo"] == [
+        "asr_e1_encrl_raw_en_char",
+        "asr_e1_teacher_raw_en_char",
+    ]
+
+
+def test_without_a_page_the_rest_of_the_stage_is_done(tmp_path, capsys):
+    run = recipe(tmp_path, "--students", "e1", "--student_source", "encrl")
+    write_pages(run)  # there is no export
+    said = capsys.readouterr().out
+    assert "Stage 14: no page in exp/asr_e1_encrl_raw_en_char/demo" in said
+
+
+def test_the_page_of_all_students_is_uploaded(tmp_path):
+    words = []
+    run = recipe(tmp_path, "--hf_repo", "user/name", "--students", "e1 e2", "--hf_space", "user/try", *EXPORT)
+    run.show = lambda name, command: words.append((name, command))
+    upload(run)
+    assert [name for name, _ in words] == ["upload_e1", "upload_e2", "upload_page"]
+    assert words[-1][1][3:] == ["publish", "--repo", "user/try", "--demo_dir", "exp/demo"]

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from espnet_ext.errors import UserError
 from espnet_ext.recipe import checks
@@ -21,7 +22,7 @@ from espnet_ext.recipe.words import read_asr_names, recipe_words
 from tests.pages import code_of
 from tests.publish.hub import TOKEN, running_hub
 from tests.recipes.stages import TEMPLATE
-from tests.teachers.foreign import save, save_openai_whisper
+from tests.teachers.foreign import ALPHABET, save, save_openai_whisper
 
 ROOT = Path(__file__).parents[2]
 SUFFIX = "raw_en_bpe30"
@@ -154,6 +155,7 @@ def test_two_runs_of_stage_10_collect_once(finished):
 
 
 def test_results_accumulate(finished):
+    (finished / "exp/run.json").write_text("")  # as a full disk leaves it; nothing but the table hangs on it
     run(finished, "--stage", "13", "--stop_stage", "13", "--students", "none")
     everything, own = ((finished / f"RESULTS{name}.md").read_text() for name in ("", "_run"))
     assert "| e1 " in everything and "| e1 " not in own and "| teacher " in own
@@ -191,7 +193,9 @@ def test_a_failed_decoding_scores_no_text_of_before(finished):
         output = run(finished, "--stage", "13", *options[2:], status=2)
         assert "does not hold the text of the present model" in output and "run stage 12 first" in output
         output = run(finished, *options, "--inference_args", "--batch_sec many", status=2)
-        assert "decode_asr_teacher" in output and "batch_sec: invalid float value: 'many'" in output.splitlines()[-1]
+        assert (
+            "decode_asr_teacher" in output and "batch_sec: takes a finite number, not 'many'" in output.splitlines()[-1]
+        )
         assert not (exp / "again/test/text").exists() and score.stat().st_mtime_ns == before
     finally:
         checkpoint.write_bytes(content)
@@ -308,6 +312,27 @@ def test_students_of_a_foreign_teacher(finished, tmp_path, family):
     make(1)
     changed = run(finished, *options, status=2)
     assert linked.read_text() != before and "was trained with something else: parents" in changed.splitlines()[-1]
+
+
+def test_students_with_the_tokens_of_a_foreign_teacher(finished, tmp_path):
+    """Aligned and trained on transcripts in one phase, then finetuned with its posteriors, from its cache."""
+    teacher = save(tmp_path / "model", "wav2vec2_layer", vocab=ALPHABET)
+    options = ("--students", "e1", "--teacher", f"transformers:{teacher}", "--student_source", "encrl")
+    refused = run(finished, "--stage", "10", "--stop_stage", "13", *options, status=2)
+    assert "compares CTC outputs and needs the same token list" in refused.splitlines()[-1]
+    options = (*options, "--token_type", "teacher", "--teacher_cache", "true")
+    options = (*options, "--encrl_config", "conf/encrl.yaml conf/tuning/joint.yaml", "--encrl_args", "--max_epoch 1")
+    options = (*options, "--finetune_config", "conf/finetune.yaml conf/tuning/ctc_kld.yaml")
+    output = run(finished, "--stage", "5", "--stop_stage", "13", *options)
+    assert output.count("Stage 11: teacher cache of") == 4 and "| e1 " in output
+    (exp,) = finished.glob("exp/asr_e1_encrl_joint_*")
+    record = json.loads((exp / "run.json").read_text())
+    assert any("asr_teacher_from_transformers" in parent for parent in record["made_of"]["parents"])
+    assert [entry["loss"] for entry in record["made_of"]["config"]["criteria"]] == ["ctc", "kld"]
+    config = yaml.safe_load((exp / "config.yaml").read_text())
+    assert "criteria" not in config and config["token_list"][:4] == ["<blank>", "<unk>", "<space>", "A"]
+    again = run(finished, "--stage", "5", "--stop_stage", "13", *options)
+    assert "tokens are as they were made" in again and again.count("already trained") == 2
 
 
 def test_uploaded_student_decodes_without_the_extension(finished, tmp_path):

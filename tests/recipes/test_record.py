@@ -116,6 +116,30 @@ def test_a_change_is_refused_with_its_name_and_the_remedy(run, change, state):
     assert not (training.exp_dir / "checkpoint.pth").exists()
 
 
+@pytest.mark.parametrize("deletions", [1, 2])
+def test_killed_while_it_makes_room_for_another_one_the_same_command_goes_on(run, monkeypatch, deletions):
+    """Whatever was deleted before the kill, in whatever order the disk lists files."""
+    training, _ = finished(run())
+    (training.exp_dir / "images").mkdir()
+    rewrite("dump/raw/train/text", "a other words\n")
+    deleted, listed, unlink = [], Path.iterdir, Path.unlink
+
+    def killed(path, missing_ok=False):
+        if len(deleted) == deletions:
+            raise KeyboardInterrupt
+        deleted.append(path)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(Path, "unlink", killed)
+        context.setattr(
+            Path, "iterdir", lambda path: iter(sorted(listed(path), key=lambda one: one.name != "run.json"))
+        )
+        decide(run("--on_change", "redo"))
+    assert decide(run("--on_change", "redo"))
+    assert not (training.exp_dir / "checkpoint.pth").exists()
+
+
 def test_another_seed_or_teacher_in_the_same_directory_is_refused(run):
     finished(run("--seed", "1"), teacher="1" * 64)
     assert not decide(run("--seed", "1"), teacher="1" * 64)
@@ -209,6 +233,14 @@ def test_a_kill_while_a_record_is_written_leaves_the_former_one(run):
     training, _ = finished(run())
     (training.exp_dir / ".run.json.1234").write_text("{")  # what a kill leaves
     assert not decide(run())
+
+
+@pytest.mark.parametrize("content", ["", "null", "{", '{"kind": "student"}'])
+def test_a_record_that_is_none_is_named_with_the_remedy(run, content):
+    training, _ = finished(run())
+    (training.exp_dir / "run.json").write_text(content)
+    with pytest.raises(UserError, match=rf"{training.exp_dir}/run.json is not as it was written: .*put the file back"):
+        decide(run())
 
 
 def test_training_without_statistics_is_refused_before_any_work(run):

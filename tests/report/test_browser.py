@@ -6,13 +6,10 @@ import re
 import pytest
 
 from espnet_ext.cli import report
-from tests.report.browser import MISSING, Browser
+from tests.browser import Browser, require_browser
 from tests.report.conftest import Recipe
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"not found: {', '.join(MISSING)} (Debian: chromium chromium-driver)"),
-]
+pytestmark = pytest.mark.slow
 MAIN = "document.querySelector('main > .scroll')"
 ROWS = "[...document.querySelectorAll('main > .scroll tbody tr')]"
 CHART = "Chart.getChart(document.querySelector('canvas'))"
@@ -59,6 +56,7 @@ def write_page(recipe: Recipe) -> None:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    require_browser()
     started = Browser(tmp_path_factory.mktemp("profile"))
     yield started
     started.close()

@@ -1,6 +1,7 @@
 """Tiny models of other libraries with random weights, written by the libraries themselves."""
 
 import json
+import string
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from tests.tiny import model_conf
 
 SAMPLES = [16000, 9001, 12345]
 VOCAB = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "A": 5, "B": 6, "C": 7}
+ALPHABET = {symbol: place for place, symbol in enumerate([*list(VOCAB)[:5], *string.ascii_uppercase])}
 # 25 ms windows every 20 ms, as the large models have, in two convolutions instead of seven.
 _CONVOLUTIONS = {
     "conv_dim": (8, 8),
@@ -103,11 +105,15 @@ def watched(layers: Iterable[torch.nn.Module]) -> Iterator[list[torch.Tensor]]:
         handle.remove()
 
 
-def save(directory: Path, name: str, seed: int = 0, tokenizer: bool = True, **changes) -> Path:
+def save(
+    directory: Path, name: str, seed: int = 0, tokenizer: bool = True, vocab: dict[str, int] = VOCAB, **changes
+) -> Path:
     """Writes one of `MODELS` with its feature extractor and, where it has a CTC head, its tokenizer."""
     import transformers
 
     class_name, conf = MODELS[name]
+    if "vocab_size" in conf:
+        changes = {"vocab_size": len(vocab), **changes}
     model_class = getattr(transformers, class_name)
     torch.manual_seed(seed)
     model = model_class(model_class.config_class(**conf | changes)).eval()
@@ -118,7 +124,7 @@ def save(directory: Path, name: str, seed: int = 0, tokenizer: bool = True, **ch
     extractor = getattr(transformers, _EXTRACTORS.get(name, "Wav2Vec2FeatureExtractor"))
     extractor().save_pretrained(directory)
     if tokenizer and class_name.endswith("ForCTC"):
-        (directory / "vocab.json").write_text(json.dumps(VOCAB))
+        (directory / "vocab.json").write_text(json.dumps(vocab))
         transformers.Wav2Vec2CTCTokenizer(str(directory / "vocab.json")).save_pretrained(directory)
     return directory
 

@@ -18,8 +18,10 @@ from espnet_ext.cli import cache as cache_verb
 from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
 from espnet_ext.teachers.cache import MANIFEST, check_cache
-from espnet_ext.teachers.cache_writer import _results, plan
+from espnet_ext.teachers.cache_shard import start_worker, work
+from espnet_ext.teachers.cache_writer import plan
 from espnet_ext.teachers.load import load_teacher
+from espnet_ext.teachers.processes import in_processes
 from tests.tiny import TOKENS, model_conf, save_experiment
 
 CRITERIA = [
@@ -152,7 +154,7 @@ def test_a_process_that_cannot_start_is_an_error(teacher_exp, data_dir, tmp_path
     options = {"batch_sec": 1.0, "max_padding": 0.0, "ngpu": 0, "audio_format": "wav"}
     job = plan(str(teacher_exp), data_dir, tmp_path / "cache", OUTPUTS, "int16", 2, **options)
     with pytest.raises(UserError, match="could not start or was killed"):
-        list(_results(replace(job, teacher=str(tmp_path / "gone")), [0, 1], 2))
+        list(in_processes(start_worker, replace(job, teacher=str(tmp_path / "gone")), work, [0, 1], 2, "a cache"))
 
 
 def test_a_cache_that_holds_more_serves_and_one_begun_otherwise_is_refused(teacher_exp, data_dir, tmp_path, capfd):

@@ -14,7 +14,9 @@ from espnet2.train.dataset import ESPnetDataset
 from espnet_ext.cli import cache as cache_verb
 from espnet_ext.encrl.task import EncRLTask
 from espnet_ext.errors import UserError
-from tests.teachers.foreign import S2T_TOKENS, VOCAB, save, save_openai_whisper, save_owsm_ctc
+from espnet_ext.teachers import Teacher
+from espnet_ext.teachers.load import read_tokens
+from tests.teachers.foreign import VOCAB, save, save_openai_whisper, save_owsm_ctc
 from tests.tiny import TOKENS, model_conf
 from tests.trainings import make_data, options
 
@@ -34,10 +36,12 @@ def teacher(request, tmp_path_factory):
     """Returns the name of a teacher, what is compared with it, and the students' tokens."""
     root = tmp_path_factory.mktemp(request.param)
     if request.param == "transformers":
-        return f"transformers:{save(root / 'model', 'wav2vec2_group')}", POSTERIORS, list(VOCAB)
+        name = f"transformers:{save(root / 'model', 'wav2vec2_group')}"
+        return name, POSTERIORS, read_tokens(name).token_list()
     if request.param == "whisper":
         return f"whisper:{save_openai_whisper(root / 'tiny.pt')}", FRAMES, TOKENS
-    return f"owsm_ctc:{save_owsm_ctc(root / 'exp')}", POSTERIORS, S2T_TOKENS
+    name = f"owsm_ctc:{save_owsm_ctc(root / 'exp')}"
+    return name, POSTERIORS, read_tokens(name).token_list()
 
 
 def student(tokens: list[str]) -> dict:
@@ -87,12 +91,42 @@ def test_cached_and_live_teachers_give_the_same_losses(teacher, data, tmp_path):
         torch.testing.assert_close(value, live[key], atol=2e-4, rtol=1e-3, msg=key)
 
 
+@pytest.mark.parametrize("family", ["transformers", "owsm_ctc"])
+def test_posteriors_of_another_order_are_compared_token_by_token(tmp_path, data, family):
+    """The blank, what is no text, and what the teacher lacks are where the student has them."""
+    name = f"transformers:{save(tmp_path / 'model', 'wavlm')}"
+    if family == "owsm_ctc":
+        name = f"owsm_ctc:{save_owsm_ctc(tmp_path / 'exp')}"
+    tokens = read_tokens(name)
+    rate = Teacher.from_pretrained(name).frame_samples  # four times the hop of the student's front end
+    own = {"e2": model_conf(2, hop_length=rate // 4)}
+    model = build(name, [{"loss": "kld", "on": "log_probs"}], tokens.token_list(), students=own)
+    assert model.frame_ratios["e2"] == 1
+    given = batch(data, [])
+    theirs = model.teacher(given["speech"], given["speech_lengths"], ["logits"]).logits.softmax(-1)
+    silent = [tokens.blank, *sorted(tokens.no_text)]
+    text = [place for place, symbol in enumerate(tokens.names()) if symbol is not None and place != tokens.blank]
+    expected = torch.cat([theirs[..., silent].sum(-1, keepdim=True), theirs[..., text]], dim=-1)
+    expected = torch.cat([expected, expected.amin(-1, keepdim=True)], dim=-1)
+    expected = expected / expected.sum(-1, keepdim=True)
+    seen = []
+    model.losses["e2"]["kld"].forward = lambda student, teacher, lengths: (
+        seen.append((teacher, lengths)) or student.sum()
+    )
+    model(**given)
+    teacher, lengths = seen[0]
+    assert teacher.shape[-1] == len(tokens.token_list()) == 1 + len(text) + 1
+    for row, frames in enumerate(lengths.tolist()):
+        torch.testing.assert_close(teacher[row, :frames].exp(), expected[row, :frames], atol=1e-5, rtol=1e-3)
+
+
 def test_what_cannot_be_compared_is_said(tmp_path, data):
     ctc = f"transformers:{save(tmp_path / 'ctc', 'wavlm')}"
     encoder = f"transformers:{save(tmp_path / 'encoder', 'wavlm_encoder')}"
     untold = f"transformers:{save(tmp_path / 'untold', 'wavlm', tokenizer=False)}"
+    build(ctc, POSTERIORS, list(VOCAB))
     for name, tokens, message in (
-        (ctc, TOKENS, "'kld' on log_probs .* same token list: .* 8 tokens, student e2 7; .*'encoder' only"),
+        (ctc, TOKENS, "'kld' on log_probs .* same token list: .* 8 tokens, student e2 7: .*'encoder' only"),
         (encoder, TOKENS, "'kld' on log_probs .* has no CTC head; use criteria on 'encoder' only"),
         (untold, list(VOCAB), "'kld' on log_probs .* the tokens of teacher .* are not known"),
     ):

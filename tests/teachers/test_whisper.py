@@ -10,6 +10,7 @@ import torch
 from espnet_ext.errors import UserError
 from espnet_ext.teachers import Teacher
 from espnet_ext.teachers.load import identify
+from tests.checkpoints.packed import POINTER, damage
 from tests.teachers.foreign import convert_whisper, save_openai_whisper, save_transformers_whisper, watched
 
 whisper = pytest.importorskip("whisper")
@@ -136,6 +137,14 @@ def test_text_is_that_of_the_decoder(openai, ctranslate2, transformers_whisper, 
         inputs = processor(signal.numpy(), sampling_rate=16000, return_tensors="pt")
         ids = model.generate(**inputs, **({"language": language} if language else {}))
         assert found.text == processor.batch_decode(ids, skip_special_tokens=True)[0].strip() != ""
+        told = {"language": language} if language else {}
+        whole = model.generate(
+            **inputs, **told, return_dict_in_generate=True
+        ).sequences  # with what the decoder is told
+        with torch.no_grad():
+            logits = model(**inputs, decoder_input_ids=whole[:, :-1]).logits[0, -ids.size(1) :]
+        chosen = logits.log_softmax(dim=-1).gather(1, ids[0, :, None])
+        assert found.confidence == pytest.approx(chosen.mean().exp().item(), rel=1e-3)
 
 
 def test_identity_is_of_the_file_that_is_read(openai, ctranslate2):
@@ -146,7 +155,13 @@ def test_identity_is_of_the_file_that_is_read(openai, ctranslate2):
 
 
 def test_bad_input_is_named(tmp_path, openai, transformers_whisper):
+    damaged, pointer = tmp_path / "damaged.pt", tmp_path / "model.bin"
+    damaged.write_bytes(openai.read_bytes())
+    damage(damaged)
+    pointer.write_text(POINTER)
     for name, message in (
+        (f"whisper:{damaged}", r"weights .*damaged\.pt is damaged: \S+ in it does not have the sum"),
+        (f"whisper:{tmp_path}", r"model\.bin is a git-lfs pointer"),
         (f"whisper:{transformers_whisper}", f"no model.bin of CTranslate2; give transformers:{transformers_whisper}"),
         ("whisper:basic", "basic is no file, directory, .* or size; did you mean 'base'"),
         (f"whisper:{openai},beam=0", "beam takes a number of at least 1, not '0'"),

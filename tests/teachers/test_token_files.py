@@ -31,6 +31,6 @@ def test_what_is_missing_is_named(tmp_path):
         derive_verb.main(["tokens", "--teacher", str(exp_dir), "--token_dir", str(tmp_path / "tokens")])
     config = yaml.safe_load((exp_dir / "config.yaml").read_text())
     (exp_dir / "config.yaml").write_text(yaml.safe_dump(config | {"token_type": "phn"}))
-    with pytest.raises(UserError, match="no list of bpe or char tokens"):
+    with pytest.raises(UserError, match="has tokens of another kind, not bpe, char, word"):
         derive_verb.main(["tokens", "--teacher", str(exp_dir), "--token_dir", str(tmp_path / "tokens")])
     assert not (tmp_path / "tokens").exists()
