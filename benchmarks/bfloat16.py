@@ -5,7 +5,7 @@ does not depend on them. PyTorch prepares bfloat16 for each new shape of a batch
 shape, and of another shape each time.
 
 Run: python3 benchmarks/bfloat16.py --output docs/results/performance/bfloat16.md \
-         egs2/mini_commands/encrl1/conf/teacher.yaml egs2/mini_commands/encrl1/conf/students.yaml#e4 conf/teacher.yaml
+         --rounds 8 egs2/mini_commands/encrl1/conf/teacher.yaml egs2/mini_commands/encrl1/conf/students.yaml#e4
 """
 
 import argparse
