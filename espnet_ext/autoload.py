@@ -14,14 +14,9 @@ ENCODERS = ("torchaudio_conformer", "frozen_whisper")
 
 def add_encoders(task) -> None:
     """Adds `--encoder torchaudio_conformer` and `frozen_whisper` to the choices of `espnet2.tasks.asr`."""
-    try:
-        from espnet_ext.encoder.frozen_whisper import FrozenWhisperEncoder
-        from espnet_ext.encoder.torchaudio_conformer import TorchaudioConformerEncoder
-    except ImportError as error:  # ESPnet's own encoders must stay usable
-        import warnings
+    from espnet_ext.encoder.frozen_whisper import FrozenWhisperEncoder
+    from espnet_ext.encoder.torchaudio_conformer import TorchaudioConformerEncoder
 
-        warnings.warn(f"the encoders of espnet_ext are not available: {error}", stacklevel=2)
-        return
     choices = task.encoder_choices.classes
     choices |= dict(zip(ENCODERS, (TorchaudioConformerEncoder, FrozenWhisperEncoder), strict=True))
 
@@ -31,13 +26,8 @@ def extend_trainer(trainer) -> None:
     from espnet_ext import precision
 
     precision.install(trainer)
-    try:
-        from espnet_ext.checkpoints.saving import install
-    except ImportError as error:  # as above
-        import warnings
+    from espnet_ext.checkpoints.saving import install
 
-        warnings.warn(f"checkpoints are not written as whole files: {error}", stacklevel=2)
-        return
     install(trainer)
 
 
@@ -63,6 +53,15 @@ EXTENDED = {
 }
 
 
+def _extend(name, module) -> None:
+    try:
+        EXTENDED[name](module)
+    except ImportError as error:  # ESPnet must stay usable
+        import warnings
+
+        warnings.warn(f"espnet_ext does not extend {name}: {error}", stacklevel=2)
+
+
 class ExtendingFinder:
     """Finds the modules of `EXTENDED` as the other finders do, and appends their function to their execution."""
 
@@ -77,7 +76,7 @@ class ExtendingFinder:
 
             def exec_and_extend(module):
                 exec_module(module)
-                EXTENDED[name](module)
+                _extend(name, module)
 
             spec.loader.exec_module = exec_and_extend
         return spec
@@ -85,9 +84,9 @@ class ExtendingFinder:
 
 def extend() -> None:
     """Extends at once what of ESPnet has been imported, and the rest as soon as it is."""
-    for name, function in EXTENDED.items():
+    for name in EXTENDED:
         if name in sys.modules:
-            function(sys.modules[name])
+            _extend(name, sys.modules[name])
     if not any(isinstance(finder, ExtendingFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, ExtendingFinder())
 

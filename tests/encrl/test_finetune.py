@@ -33,7 +33,7 @@ STOCK = "valid.cer_ctc.ave.pth"
 def train(module: str, data: Path, output_dir: Path, *more: str, epochs: int = 2) -> dict:
     """Trains the student e1; returns the tensors of the last epoch."""
     words = [f"--config={data}/e1.yaml", f"--init_param={data}/start.pth", "--use_preprocessor", "true", *more]
-    words += ["--best_model_criterion", "[[valid, cer_ctc, min]]", "--output_dir", str(output_dir)]
+    words += ["--best_model_criterion", "valid,cer_ctc,min", "--output_dir", str(output_dir)]
     command = [sys.executable, "-m", module, *options(data, epochs), *words]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.recipes.stages import REPO, TEMPLATE
 
+_SHARED = REPO / "egs2/TEMPLATE/encrl1/local"
 RECIPES = sorted(path.parent for path in REPO.glob("egs2/*/encrl1/run.sh"))
 _SCRIPT = re.compile(r"(?:pyscripts|scripts|utils|steps|local|\.\./TEMPLATE/encrl1)/[\w/-]+\.(?:py|sh|pl)")
 _MODULE = re.compile(r"-m (espnet\w*(?:\.\w+)+)")
@@ -52,7 +53,8 @@ def imports_of(script: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            if not (script.parent / f"{node.module}.py").is_file():  # a module of the recipe beside it
+            # A module of the recipe beside it, or one that recipes share.
+            if not any((place / f"{node.module}.py").is_file() for place in (script.parent, _SHARED)):
                 yield node.module
 
 
