@@ -104,8 +104,9 @@ def test_a_killed_run_waits_for_its_jobs_and_ends_with_the_same_table(slurm, tmp
     control(slurm, "update", "PartitionName=cpu", "State=DOWN")
 
     process, log = start(recipe, slurm, *stage11)
-    said = re.compile(r"job (\d+) is still training in \S+; waiting for its end")
-    wait_until(lambda: set(said.findall(log.read_text())) == numbers, process, log)
+    # The running one is a process of this machine too.
+    said = re.compile(r"(?:job|process) \d+ is still training in (\S+); waiting for its end")
+    wait_until(lambda: len(set(said.findall(log.read_text()))) == len(numbers), process, log)
     control(slurm, "update", "PartitionName=cpu", "State=UP")
     control(slurm, "resume", running)
     assert process.wait() == 0, log.read_text()[-3000:]
